@@ -1,0 +1,300 @@
+/**
+ * Every error that a user of Millrace can meet: one row each. Adding an error is adding a row.
+ *
+ * A row says whether trying again helps (`retry`), the exit code of a command that ends with it (`exit`), the HTTP
+ * status of an answer that carries it (`http`), what happened (`say`) and what to do (`fix`). Neither `say` nor `fix`
+ * may print a secret or the body of a record. Codes are API: never renamed, never reused.
+ */
+
+/** All codes. The order is that of the table. */
+export const errorCodes = [
+  'MESSAGE_NOT_JSON',
+  'MESSAGE_NOT_UTF8',
+  'MESSAGE_INCOMPLETE',
+  'MESSAGE_MALFORMED',
+  'MESSAGE_TOO_LONG',
+  'MESSAGE_TOO_DEEP',
+  'MESSAGE_UNSUPPORTED_FORMAT',
+  'MESSAGE_WRITE_NOT_FINITE',
+  'STATE_TOO_LARGE',
+  'BATCH_FILE',
+  'RECORD_INVALID',
+  'RECORD_KEY_MISSING',
+  'RECORD_WITHOUT_SCHEMA',
+  'VALUE_NOT_STORABLE',
+  'SCHEMA_INVALID',
+  'SCHEMA_CHANGE_REFUSED',
+  'CONFIG_INVALID',
+  'CONFIG_FILE',
+  'CATALOG_INVALID',
+  'STATE_UNREADABLE',
+  'STATE_EMPTIER',
+  'PROJECT_NOT_FOUND',
+  'PROJECT_INVALID',
+  'PIPELINE_UNKNOWN',
+  'REGISTRY_UNKNOWN',
+  'COMMAND_USAGE',
+  'NODE_TOO_OLD',
+  'SOURCE_UNAVAILABLE',
+  'SOURCE_REFUSED',
+  'DESTINATION_UNAVAILABLE',
+  'DESTINATION_FULL',
+  'DESTINATION_REFUSED',
+  'DESTINATION_BUSY',
+  'PIPE_CLOSED',
+  'PROCESS_NOT_STARTED',
+  'PROCESS_FAILED',
+  'PROCESS_STALLED',
+  'BOOKS_OPEN',
+  'VERIFY_FAILED',
+  'STORE_UNUSABLE',
+  'RUN_UNKNOWN',
+  'RUN_LOCKED',
+  'INTERRUPTED',
+  'INTERNAL',
+] as const
+
+/** The code of an error: a key of the table. */
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** Whether a second try can help: never; later, by itself; or after somebody changed something. */
+export type Retry = 'never' | 'later' | 'after-fix'
+
+/** What an error knows about itself. `where` is "file line 12" or "stream orders", in words. */
+export type ErrorDetails = Readonly<Record<string, string | number | bigint | boolean | readonly string[] | undefined>>
+
+/** One row of the table. */
+export interface ErrorRow {
+  readonly retry: Retry
+  readonly http: number
+  readonly exit: number
+  readonly say: (d: ErrorDetails) => string
+  readonly fix: (d: ErrorDetails) => string
+}
+
+/** Exit codes carry the retry class (sysexits.h where it has a fitting one). */
+export const exitCodes = {
+  done: 0,
+  usage: 64,
+  badData: 65,
+  unavailable: 69,
+  ourBug: 70,
+  later: 75,
+  settings: 78,
+  interrupted: 130,
+} as const
+
+const list = (v: ErrorDetails[string]): string => (Array.isArray(v) ? v.join(', ') : String(v ?? ''))
+const near = (d: ErrorDetails): string => {
+  const names = d['near']
+  return Array.isArray(names) && names.length > 0 ? ` — did you mean ${names.join(' or ')}?` : ''
+}
+const at = (d: ErrorDetails): string => {
+  const source = d['source'] === undefined ? '' : `${d['source']} `
+  return d['line'] === undefined ? (source === '' ? '' : `${source.trim()}: `) : `${source}line ${d['line']}: `
+}
+
+const row = (
+  retry: Retry,
+  exit: number,
+  http: number,
+  say: (d: ErrorDetails) => string,
+  fix: (d: ErrorDetails) => string,
+): ErrorRow => ({ retry, exit, http, say, fix })
+
+const never = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('never', exit, http, say, fix)
+const afterFix = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('after-fix', exit, http, say, fix)
+const later = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('later', exit, http, say, fix)
+
+const badData = never(exitCodes.badData, 422)
+const settings = afterFix(exitCodes.settings, 400)
+const usage = afterFix(exitCodes.usage, 400)
+
+export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
+  // — messages —
+  MESSAGE_NOT_JSON: badData(
+    (d) => `${at(d)}not a JSON message (${d['why']})`,
+    () => 'The program on the left must write one JSON object a line on stdout, and its logs on stderr.',
+  ),
+  MESSAGE_NOT_UTF8: badData(
+    (d) => `${at(d)}not valid UTF-8`,
+    () => 'Make the streamer write UTF-8 (for Python: PYTHONIOENCODING=utf-8).',
+  ),
+  MESSAGE_INCOMPLETE: badData(
+    (d) => `${at(d)}the last line ends in the middle (${d['bytes']} bytes of it arrived)`,
+    () => 'The streamer died while writing. Everything before that line is safe; run again to go on from the last state.',
+  ),
+  MESSAGE_MALFORMED: badData(
+    (d) => `${at(d)}${d['type']} message ${d['why']}`,
+    () => 'See docs/reference/messages.md for the fields each message type must have.',
+  ),
+  MESSAGE_TOO_LONG: badData(
+    (d) => `${at(d)}longer than the limit of ${d['maxBytes']} bytes`,
+    () => 'Raise the limit with --max-line-bytes, or make the streamer send large objects by reference.',
+  ),
+  MESSAGE_TOO_DEEP: badData(
+    (d) => `${at(d)}nested deeper than ${d['maxDepth']} levels`,
+    () => 'Flatten the record at its source, or pass it on unopened (convert, jsonl without validation).',
+  ),
+  MESSAGE_UNSUPPORTED_FORMAT: badData(
+    (d) => `${at(d)}${d['why']}`,
+    (d) => String(d['fix'] ?? 'Accepted are Singer JSON lines and stitchstream/0.1 with jsonline or transit.'),
+  ),
+  MESSAGE_WRITE_NOT_FINITE: badData(
+    (d) => `a record of ${d['stream']} has the number ${d['value']} in field ${d['field']}, which JSON cannot carry`,
+    () => 'Write null or text instead of NaN and Infinity.',
+  ),
+  STATE_TOO_LARGE: badData(
+    (d) => `${at(d)}STATE of ${d['bytes']} bytes; the limit is ${d['maxBytes']}`,
+    () => 'Keep positions in the state, not data.',
+  ),
+  BATCH_FILE: badData(
+    (d) => `${at(d)}BATCH file ${d['file']}: ${d['why']}`,
+    () => 'The files of a BATCH message must be readable here until its state came back.',
+  ),
+
+  // — records —
+  RECORD_INVALID: badData(
+    (d) =>
+      `${at(d)}stream ${d['stream']}, key ${d['key'] ?? '(none)'}: field ${d['field']} ${d['rule']}`,
+    () => 'Mend the record at its source, or set such records aside with --on-invalid dead-letter.',
+  ),
+  RECORD_KEY_MISSING: badData(
+    (d) => `${at(d)}stream ${d['stream']}: key property ${d['field']} is ${d['why'] ?? 'missing'}`,
+    () => 'Every record needs all its key properties; set such records aside with --on-invalid dead-letter.',
+  ),
+  RECORD_WITHOUT_SCHEMA: badData(
+    (d) => `${at(d)}stream ${d['stream']}: RECORD before any SCHEMA`,
+    () => 'Leave out --require-schema to have the schema inferred.',
+  ),
+  VALUE_NOT_STORABLE: badData(
+    (d) => `${at(d)}stream ${d['stream']}, field ${d['field']}: ${d['why']}`,
+    () => 'Change the value at its source, map the field, or set such records aside with --on-invalid dead-letter.',
+  ),
+  SCHEMA_INVALID: badData(
+    (d) => `${at(d)}stream ${d['stream']}: its schema cannot be used: ${d['why']}`,
+    () => 'The schema must be JSON Schema (draft 4 to 2020-12) with an object at its top.',
+  ),
+  SCHEMA_CHANGE_REFUSED: afterFix(exitCodes.badData, 409)(
+    (d) => `stream ${d['stream']}, field ${d['field']}: cannot become ${d['to']}, it is ${d['from']} at the destination`,
+    (d) => String(d['fix'] ?? 'Rename the field in a map, or rebuild the destination from the beginning.'),
+  ),
+
+  // — settings —
+  CONFIG_INVALID: settings(
+    (d) => `${d['what'] ?? 'settings'}: ${list(d['problems'])}`,
+    (d) => String(d['fix'] ?? 'Run the command with --help to see every setting.'),
+  ),
+  CONFIG_FILE: settings(
+    (d) => `${d['file']}: ${d['why']}`,
+    () => 'The file must hold one JSON object.',
+  ),
+  CATALOG_INVALID: settings(
+    (d) => `catalog ${d['file'] ?? ''}: ${d['why']}`,
+    () => 'Make a fresh one with `millrace discover`.',
+  ),
+  STATE_UNREADABLE: afterFix(exitCodes.settings, 409)(
+    (d) => `state ${d['source']} cannot be read: ${d['why']}`,
+    () => 'It is never taken for "from the beginning". Mend it, or remove it to start anew.',
+  ),
+  STATE_EMPTIER: afterFix(exitCodes.settings, 409)(
+    (d) => `the new state of ${d['pipeline']} is emptier than the stored one: ${d['why']}`,
+    () => 'If the streamer really started over, accept it once with --allow-emptier-state.',
+  ),
+  PROJECT_NOT_FOUND: settings(
+    (d) => `no millrace.yaml in ${d['cwd']} or above`,
+    () => 'Make one with `millrace init`.',
+  ),
+  PROJECT_INVALID: settings(
+    (d) => `${at(d)}${list(d['problems'])}`,
+    () => 'docs/reference/project-file.md describes millrace.yaml; `millrace check` checks it.',
+  ),
+  PIPELINE_UNKNOWN: settings(
+    (d) => `no pipeline is called "${d['name']}"${near(d)}`,
+    (d) => `Known are: ${list(d['known']) || 'none yet'}.`,
+  ),
+  REGISTRY_UNKNOWN: usage(
+    (d) => `no ${d['kind']} is called "${d['name']}"${near(d)}`,
+    (d) => `Known are: ${list(d['known'])}.`,
+  ),
+  COMMAND_USAGE: usage(
+    (d) => String(d['why']),
+    (d) => String(d['fix'] ?? 'See `millrace --help`.'),
+  ),
+  NODE_TOO_OLD: settings(
+    (d) => `Node ${d['found']} is too old`,
+    () => 'Millrace needs Node 24 or newer.',
+  ),
+
+  // — source and destination —
+  SOURCE_UNAVAILABLE: later(exitCodes.unavailable, 502)(
+    (d) => `${d['what']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check that the source is there and try again.'),
+  ),
+  SOURCE_REFUSED: settings(
+    (d) => `${d['what']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check the settings of the streamer.'),
+  ),
+  DESTINATION_UNAVAILABLE: later(exitCodes.unavailable, 502)(
+    (d) => `${d['what']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check that the destination is there and try again; nothing after the last state was kept.'),
+  ),
+  DESTINATION_FULL: later(exitCodes.later, 507)(
+    (d) => `${d['what']}: no space left (${d['why']})`,
+    () => 'Free some space and run again: it goes on from the last state.',
+  ),
+  DESTINATION_REFUSED: settings(
+    (d) => `${d['what']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check the settings of the persister.'),
+  ),
+  DESTINATION_BUSY: later(exitCodes.later, 409)(
+    (d) => `${d['what']} is in use by another run`,
+    () => 'Wait for the other run to end, or write to another path.',
+  ),
+  PIPE_CLOSED: later(exitCodes.later, 502)(
+    (d) => `${d['what'] ?? 'the reader of our output'} closed the pipe`,
+    () => 'See the error of the program on the right; run again to go on from the last state.',
+  ),
+
+  // — running —
+  PROCESS_NOT_STARTED: settings(
+    (d) => `cannot start ${d['what']}: ${d['why']}`,
+    () => 'Check that the program exists and may be executed.',
+  ),
+  PROCESS_FAILED: later(exitCodes.later, 502)(
+    (d) => `${d['what']} ended with ${d['why']}`,
+    () => 'Its last lines on stderr are above. Everything up to the last state is safe.',
+  ),
+  PROCESS_STALLED: later(exitCodes.later, 504)(
+    (d) => `${d['what']} sent nothing for ${d['seconds']} s`,
+    () => 'Raise --idle-timeout, or see what it waits for.',
+  ),
+  BOOKS_OPEN: never(exitCodes.ourBug, 500)(
+    (d) => `the books of run ${d['run']} do not close: ${list(d['problems'])}`,
+    () => 'Run `millrace verify` on it; do not trust this destination before it is explained.',
+  ),
+  VERIFY_FAILED: never(exitCodes.badData, 409)(
+    (d) => `the destination does not hold what run ${d['run']} stored: ${list(d['problems'])}`,
+    () => 'Somebody changed the destination since. Load it again with `millrace state revert` or from the beginning.',
+  ),
+  STORE_UNUSABLE: settings(
+    (d) => `${d['file']}: ${d['why']}`,
+    () => 'The store of a project is .millrace/millrace.db; restore it from a copy or remove it to start anew.',
+  ),
+  RUN_UNKNOWN: settings(
+    (d) => `there is no run "${d['run']}"`,
+    () => '`millrace runs` lists them.',
+  ),
+  RUN_LOCKED: later(exitCodes.later, 409)(
+    (d) => `pipeline ${d['pipeline']} is running already (run ${d['run']}, process ${d['pid']})`,
+    () => 'Wait for it to end. One pipeline has one run at a time, so that its state has one writer.',
+  ),
+  INTERRUPTED: later(exitCodes.interrupted, 503)(
+    (d) => `stopped by ${d['signal'] ?? 'request'}`,
+    () => 'Everything up to the last state is safe; run again to go on.',
+  ),
+  INTERNAL: never(exitCodes.ourBug, 500)(
+    (d) => `internal error: ${d['why']}`,
+    () => 'This is a mistake of ours. Please report it with the command and this line.',
+  ),
+}

@@ -1,0 +1,31 @@
+/**
+ * The gate: what stands between the reader and the persister. It checks records against the schema of their substream
+ * and applies the maps of the pipeline. The sdk has no JSON Schema library and no expression language of its own: both
+ * come in as functions.
+ */
+import type { JsonObject } from '../message/json.ts'
+import type { RecordMessage } from '../message/record.ts'
+import type { SchemaMessage } from '../message/types.ts'
+
+/** What is wrong with a record: the field by its path (`address.zip`), and the rule in words (`must be string`). */
+export interface Violation {
+  readonly field: string
+  readonly rule: string
+}
+
+/** Checks one record's values; undefined where it is valid. Gets `RecordMessage.plain`. */
+export type RecordCheck = (record: JsonObject) => Violation | undefined
+
+/** Makes the check of a schema, once for each SCHEMA message. Throws SCHEMA_INVALID. */
+export type CompileSchema = (schema: SchemaMessage) => RecordCheck
+
+/** The maps of one substream, made once for each SCHEMA message. */
+export interface SubstreamMap {
+  /** The schema as the persister gets it: fields renamed and dropped, perhaps another substream name and other keys. */
+  readonly schema: SchemaMessage
+  /** The record as the persister gets it; undefined where the filter holds it back. May answer its argument. */
+  readonly apply: (record: RecordMessage) => RecordMessage | undefined
+}
+
+/** Makes the maps for a substream, or undefined where it has none. Throws CONFIG_INVALID. */
+export type CompileMap = (schema: SchemaMessage) => SubstreamMap | undefined

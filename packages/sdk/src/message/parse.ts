@@ -1,0 +1,158 @@
+/** From the parsed envelope of a line to messages; one line of 0.1 can be two: its schema, then its record. */
+import { MillraceError } from '../errors/error.ts'
+import { encodeJson, isObject, type Json, type JsonObject } from './json.ts'
+import { RecordMessage } from './record.ts'
+import type { Message, SchemaMessage } from './types.ts'
+
+/** The stated limit of a BOOKMARK, and of a STATE after it. */
+export const maxStateBytes = 1_000_000
+
+/** An envelope: its members parsed, its record perhaps left as bytes. */
+export interface ParsedMessage {
+  /** In upper case: every specification says that types are read without regard to case. */
+  readonly type: string
+  readonly body: JsonObject
+  readonly line: number
+  readonly text: () => string
+  /** The text of the `value` member as it stood on the wire. */
+  readonly valueText: string | undefined
+  readonly recordBytes?: { readonly buffer: Buffer; readonly from: number; readonly to: number }
+  readonly plain?: JsonObject
+}
+
+/**
+ * Adds the messages of a line to `out`. `keys` remembers, for each substream whose keys come with its records (0.1),
+ * the last schema made from them, so that one is handed out only when it changes.
+ * Throws MESSAGE_MALFORMED where a member that must be there is missing or of the wrong type.
+ */
+export const messagesOf = (m: ParsedMessage, keys: Map<string, string>, out: Message[]): void => {
+  const { body, line } = m
+  switch (m.type) {
+    case 'RECORD':
+      record(m, keys, out)
+      return
+    case 'SCHEMA':
+      out.push(schemaOf(m))
+      keys.delete(streamOf(m))
+      return
+    case 'STATE':
+    case 'BOOKMARK': {
+      if (!('value' in body)) malformed(m, 'has no "value"')
+      const text = m.valueText ?? encodeJson(body['value'])
+      if (Buffer.byteLength(text) > maxStateBytes)
+        throw new MillraceError('STATE_TOO_LARGE', { line, bytes: Buffer.byteLength(text), maxBytes: maxStateBytes })
+      out.push({ type: 'STATE', text, line })
+      return
+    }
+    case 'ACTIVATE_VERSION': {
+      const version = body['version']
+      if (typeof version !== 'number' || !Number.isSafeInteger(version)) malformed(m, 'needs an integer "version"')
+      out.push({ type: 'ACTIVATE_VERSION', stream: streamOf(m), version: version as number, line })
+      return
+    }
+    case 'BATCH':
+      out.push(batchOf(m))
+      return
+    case '':
+      malformed(m, 'has no "type"')
+      return
+    default:
+      out.push({ type: 'OTHER', wireType: m.type, body, text: m.text(), line })
+  }
+}
+
+const malformed = (m: ParsedMessage, why: string): never => {
+  throw new MillraceError('MESSAGE_MALFORMED', { line: m.line, type: m.type === '' ? 'a' : m.type, why })
+}
+
+const streamOf = (m: ParsedMessage): string => {
+  const stream = m.body['stream']
+  if (typeof stream !== 'string' || stream === '') return malformed(m, 'needs a "stream" with a name in it')
+  return stream
+}
+
+const stringsOf = (value: Json | undefined): readonly string[] | undefined =>
+  Array.isArray(value) && value.every((v) => typeof v === 'string') ? (value as string[]) : undefined
+
+const record = (m: ParsedMessage, keys: Map<string, string>, out: Message[]): void => {
+  const stream = streamOf(m)
+  const { body, line } = m
+  const keyFields = stringsOf(body['key_fields'])
+  const inline = isObject(body['schema']) ? body['schema'] : undefined
+  if (keyFields !== undefined || inline !== undefined) {
+    const keyProperties = keyFields ?? flaggedKeys(inline)
+    const mark = encodeJson([keyProperties, inline ?? null])
+    if (keys.get(stream) !== mark) {
+      keys.set(stream, mark)
+      out.push({
+        type: 'SCHEMA',
+        stream,
+        schema: inline ?? {},
+        keyProperties,
+        ...(inline === undefined ? { inferred: true } : {}),
+        line,
+      })
+    }
+  }
+  const version = body['version']
+  const time = body['time_extracted']
+  const meta = {
+    version: typeof version === 'number' && Number.isSafeInteger(version) ? version : undefined,
+    timeExtracted: typeof time === 'string' ? time : undefined,
+  }
+  if (m.recordBytes !== undefined) {
+    const message = new RecordMessage(stream, line, m.recordBytes, meta)
+    if (m.plain !== undefined) message.adopt(m.plain)
+    out.push(message)
+    return
+  }
+  const value = body['record']
+  if (!isObject(value)) malformed(m, 'needs a "record" that is an object')
+  out.push(RecordMessage.of(stream, value as JsonObject, { line, ...meta }))
+}
+
+const schemaOf = (m: ParsedMessage): SchemaMessage => {
+  const { body, line } = m
+  const schema = body['schema']
+  if (!isObject(schema)) return malformed(m, 'needs a "schema" that is an object')
+  const given = body['key_properties']
+  const keyProperties = given === undefined || given === null ? flaggedKeys(schema) : stringsOf(given)
+  if (keyProperties === undefined) return malformed(m, 'needs "key_properties" to be a list of names')
+  const bookmarks = typeof body['bookmark_properties'] === 'string' ? [body['bookmark_properties']] : stringsOf(body['bookmark_properties'])
+  return {
+    type: 'SCHEMA',
+    stream: streamOf(m),
+    schema,
+    keyProperties,
+    ...(bookmarks === undefined ? {} : { bookmarkProperties: bookmarks }),
+    line,
+  }
+}
+
+/** Keys as 0.1 flagged them: every top-level property whose schema has `"key": true`. */
+const flaggedKeys = (schema: JsonObject | undefined): readonly string[] => {
+  const properties = schema?.['properties']
+  if (!isObject(properties)) return []
+  return Object.keys(properties).filter((name) => {
+    const property = properties[name]
+    return isObject(property) && property['key'] === true
+  })
+}
+
+const batchOf = (m: ParsedMessage): Message => {
+  const encoding = m.body['encoding']
+  const manifest = stringsOf(m.body['manifest'])
+  if (!isObject(encoding) || typeof encoding['format'] !== 'string') return malformed(m, 'needs "encoding" with a "format"')
+  if (manifest === undefined) return malformed(m, 'needs a "manifest", a list of file URLs')
+  const version = m.body['version']
+  const compression = encoding['compression']
+  return {
+    type: 'BATCH',
+    stream: streamOf(m),
+    format: encoding['format'],
+    compression: typeof compression === 'string' && compression !== 'none' ? compression : undefined,
+    manifest,
+    version: typeof version === 'number' ? version : undefined,
+    line: m.line,
+  }
+}

@@ -1,0 +1,95 @@
+import type { ConfigOf, ConfigSpec } from '../config/fields.ts'
+import type { Logger } from '../log/logger.ts'
+import type { JsonObject } from '../message/json.ts'
+import type { RecordMessage } from '../message/record.ts'
+import type { MessageOf, SchemaMessage } from '../message/types.ts'
+
+/** What a persister's code is given when it opens its destination. */
+export interface PersisterContext<C extends ConfigSpec = ConfigSpec> {
+  readonly config: ConfigOf<C>
+  readonly log: Logger
+  /** Aborted when the run is to stop at once. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * What the destination holds of a substream, as evidence that can be asked for again: how many rows or lines, and a
+ * persister's own marks (a file's length and digest, a table's fingerprint). JSON, kept in the ledger.
+ */
+export interface Evidence {
+  readonly substream: string
+  readonly rows: number
+  readonly marks: JsonObject
+}
+
+/** What asking again found. `problems` is empty where all is as it was left. */
+export interface VerifyFinding {
+  readonly substream: string
+  readonly rows: number
+  readonly problems: readonly string[]
+}
+
+/** What a persister can do: the runner and the test kit read it. */
+export interface PersisterSupports {
+  /** Rows with the same key properties replace each other. */
+  readonly upsert: boolean
+  /** Numbers are kept digit for digit. */
+  readonly exactNumbers: boolean
+  /** ACTIVATE_VERSION removes or marks the rows of other versions. */
+  readonly versions: boolean
+  /** It asks for the values of records (false: their bytes will do, and nothing is parsed for its sake). */
+  readonly opensRecords: boolean
+}
+
+/**
+ * One open destination. The runner calls one method at a time and waits for it.
+ *
+ * - `declare` comes before the first `write` of a substream and again whenever its schema or keys change.
+ * - `write` takes records of one substream, all of its latest schema, in order. It may keep them in memory or in an
+ *   open transaction; the array and its records stay valid until the next `flush` has resolved.
+ * - `flush` resolves only when everything written before it survives a crash. Only then does the runner release a
+ *   state. After it throws, nothing more is called but disposal.
+ * - Disposal without a `flush` must leave the destination as the last `flush` left it: what is half written does not count.
+ *
+ * Never sees a STATE. Throws MillraceError: DESTINATION_* for the destination's faults, SCHEMA_CHANGE_REFUSED, and for
+ * one bad value {@link RejectedRecords}, which names the records that cannot be stored.
+ */
+export interface PersisterSession extends AsyncDisposable {
+  declare(schema: SchemaMessage): Promise<void>
+  write(substream: string, records: readonly RecordMessage[]): Promise<void>
+  /** Rows of other versions of this substream are to go. Takes effect with the next flush, after all records before it. */
+  activateVersion?(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void>
+  flush(): Promise<void>
+  /** Evidence of the substreams written in this session, asked for once after the last flush. */
+  evidence?(): Promise<readonly Evidence[]>
+}
+
+/** A persister: puts data into a destination. Made by {@link definePersister}. */
+export interface Persister<C extends ConfigSpec = ConfigSpec> {
+  readonly kind: 'persister'
+  readonly name: string
+  /** One sentence: where it writes. */
+  readonly doc: string
+  readonly config: C
+  readonly supports: PersisterSupports
+  readonly open: (ctx: PersisterContext<C>) => Promise<PersisterSession>
+  /** Proves quickly that the settings reach the destination, changing nothing. Throws what is wrong. */
+  readonly check?: (ctx: PersisterContext<C>) => Promise<void>
+  /** Asks the destination again whether it holds what the evidence says, changing nothing. */
+  readonly verify?: (ctx: PersisterContext<C>, evidence: readonly Evidence[]) => Promise<readonly VerifyFinding[]>
+  /** What declaring these schemas would do (DDL, files made), changing nothing: one line of text each. */
+  readonly plan?: (ctx: PersisterContext<C>, schemas: readonly SchemaMessage[]) => Promise<readonly string[]>
+}
+
+/**
+ * Thrown by `write` (never by `flush`) when some of its records, and only those, cannot be stored. The session is then
+ * as it was before that call; the runner sets the rejected aside, or stops, and writes the others again.
+ */
+export class RejectedRecords extends Error {
+  override readonly name: string = 'RejectedRecords'
+  readonly rejected: readonly { readonly record: RecordMessage; readonly error: Error }[]
+  constructor(rejected: RejectedRecords['rejected']) {
+    super(`${rejected.length} records rejected`)
+    this.rejected = rejected
+  }
+}

@@ -1,0 +1,82 @@
+import type { ConfigSpec, ConfigOf } from '../config/fields.ts'
+import type { Logger } from '../log/logger.ts'
+import type { Json, JsonObject } from '../message/json.ts'
+
+/** What a streamer's code is given: its settings, a log, and a signal that asks it to stop. */
+export interface StreamerContext<C extends ConfigSpec = ConfigSpec> {
+  readonly config: ConfigOf<C>
+  readonly log: Logger
+  /** Aborted when the run is to end early: finish what is begun, then return. */
+  readonly signal: AbortSignal
+}
+
+/** How a substream is replicated. */
+export type ReplicationMethod = 'FULL_TABLE' | 'INCREMENTAL' | 'LOG_BASED'
+
+/** What is known of a substream before a record is read: its entry in the catalog. */
+export interface SubstreamInfo {
+  readonly name: string
+  readonly schema: JsonObject
+  readonly keyProperties: readonly string[]
+  /**
+   * The field whose greatest value seen is the bookmark. The runner keeps it; the author only starts from
+   * `bookmark`. Left out: full table, or a bookmark of the author's own (see {@link bookmark}).
+   */
+  readonly replicationKey?: string
+  /** True where records come in rising order of the replication key, so that a run may be resumed in its middle. */
+  readonly ordered?: boolean
+  readonly replicationMethod?: ReplicationMethod
+  /** Whether it is read when nobody said anything. Default true. */
+  readonly selectedByDefault?: boolean
+  /** True: each full run is one version, and rows that are gone are dropped (ACTIVATE_VERSION). */
+  readonly versioned?: boolean
+}
+
+/** What the code that reads one substream is given. */
+export interface SubstreamContext<C extends ConfigSpec = ConfigSpec> extends StreamerContext<C> {
+  /** Where the last run got to in this substream: the value last given to {@link bookmark}, or undefined. */
+  readonly bookmark: Json | undefined
+  /** The fields wanted, or undefined for all. The runner drops the others; knowing them can save fetching. */
+  readonly fields: ReadonlySet<string> | undefined
+}
+
+/** Records already written as RECORD lines, each ending in a newline: the way to millions a second. */
+export class EncodedRecords {
+  readonly lines: Uint8Array
+  readonly count: number
+  constructor(lines: Uint8Array, count: number) {
+    this.lines = lines
+    this.count = count
+  }
+}
+
+/** A place that the substream may be resumed from: everything yielded before it is covered by it. */
+export class Bookmark {
+  readonly value: Json
+  constructor(value: Json) {
+    this.value = value
+  }
+}
+/** Says that everything yielded so far is covered by `value`, which the next run gets as its `bookmark`. */
+export const bookmark = (value: Json): Bookmark => new Bookmark(value)
+
+/** What reading a substream yields: records one by one or in arrays (arrays are faster), and bookmarks. */
+export type Yielded = JsonObject | readonly JsonObject[] | EncodedRecords | Bookmark
+
+/** One kind of record of a streamer, and how to read it. */
+export interface Substream<C extends ConfigSpec = ConfigSpec> extends SubstreamInfo {
+  readonly records: (ctx: SubstreamContext<C>) => AsyncIterable<Yielded> | Iterable<Yielded>
+}
+
+/** A streamer: takes data out of a source. Made by {@link defineStreamer}. */
+export interface Streamer<C extends ConfigSpec = ConfigSpec> {
+  readonly kind: 'streamer'
+  readonly name: string
+  /** One sentence: what it reads. */
+  readonly doc: string
+  readonly config: C
+  /** The substreams there are. Asks the source where they are not known beforehand. */
+  readonly substreams: (ctx: StreamerContext<C>) => Promise<readonly Substream<C>[]> | readonly Substream<C>[]
+  /** Proves quickly that the settings reach the source. Throws what is wrong. */
+  readonly check?: (ctx: StreamerContext<C>) => Promise<void>
+}
