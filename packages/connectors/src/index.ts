@@ -1,1 +1,11 @@
-export {}
+import type { Persister, Streamer } from '@millrace/sdk'
+import * as manifest from './manifest.ts'
+import { createRegistry, type Registry } from './registry.ts'
+
+export { createRegistry, type Registry }
+
+/** A registry of the streamers that come with Millrace. */
+export const builtInStreamers = (): Registry<Streamer> => createRegistry('streamer', manifest.streamers)
+
+/** A registry of the persisters that come with Millrace. */
+export const builtInPersisters = (): Registry<Persister> => createRegistry('persister', manifest.persisters)

@@ -1,0 +1,77 @@
+/** Parses the arguments of one command with commander, prints its help, and runs it. */
+import { MillraceError } from '@millrace/sdk'
+import { Command, CommanderError, Option } from 'commander'
+import { createContext } from './context.ts'
+import { type CommandDefinition, type CommandSource, commonOptions, type OptionDefinition } from './definition.ts'
+import { OptionValues } from './option-values.ts'
+
+/** Answers the exit code. Throws COMMAND_USAGE for arguments that the command does not have. */
+export const invoke = async (path: string, source: CommandSource, argv: readonly string[]): Promise<number> => {
+  const defined = typeof source === 'function' ? await source(argv) : source
+  const { definition, argv: rest } = 'definition' in defined ? defined : { definition: defined, argv }
+  const command = commanderOf(path, definition)
+  try {
+    command.parse([...rest], { from: 'user' })
+  } catch (e) {
+    if (!(e instanceof CommanderError)) throw e
+    if (e.code === 'commander.helpDisplayed') return 0
+    throw new MillraceError(
+      'COMMAND_USAGE',
+      { why: reasonOf(e), fix: `See \`millrace ${path} --help\`.` },
+      { cause: e },
+    )
+  }
+  const options = new OptionValues(command.opts())
+  const context = await createContext(options)
+  return (await definition.run({ args: command.args, options, context })) ?? 0
+}
+
+/** The help of a command as text. */
+export const helpOf = (path: string, definition: CommandDefinition): string => {
+  const command = commanderOf(path, definition)
+  let text = ''
+  command.configureOutput({ writeOut: (part) => void (text += part) })
+  command.outputHelp()
+  return text
+}
+
+const commanderOf = (path: string, definition: CommandDefinition): Command => {
+  const command = new Command(`millrace ${path}`)
+  command.description(definition.doc)
+  for (const { usage, doc, choices } of definition.arguments ?? []) {
+    const argument = command.createArgument(usage, doc)
+    command.addArgument(choices === undefined ? argument : argument.choices(choices))
+  }
+  command.optionsGroup('Options:')
+  for (const option of definition.options ?? []) command.addOption(optionOf(option))
+  if (definition.settings !== undefined && definition.settings.options.length > 0) {
+    command.optionsGroup(`${definition.settings.title}:`)
+    for (const option of definition.settings.options) command.addOption(optionOf(option))
+  }
+  command.optionsGroup('Common options:')
+  for (const option of commonOptions(definition)) command.addOption(optionOf(option))
+  command.helpOption('-h, --help', 'show this')
+  command.addHelpText('after', helpTail(definition))
+  command.allowExcessArguments(false)
+  command.exitOverride()
+  command.configureOutput({ writeErr: () => {} })
+  return command
+}
+
+const optionOf = ({ flags, doc, choices, repeatable }: OptionDefinition): Option => {
+  const option = new Option(flags, doc)
+  if (choices !== undefined) option.choices(choices)
+  if (repeatable === true)
+    option.argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value])
+  return option
+}
+
+const helpTail = ({ examples, more }: CommandDefinition): string =>
+  `\nExamples:\n${examples.map((e) => `  $ ${e.run}\n      ${e.does}\n`).join('')}${more === undefined ? '' : `\n${more.trimEnd()}\n`}`
+
+/** Commander's sentence without its "error:" and on one line. */
+const reasonOf = (e: CommanderError): string =>
+  e.message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ')
+    .trim()

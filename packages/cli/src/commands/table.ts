@@ -1,0 +1,154 @@
+/**
+ * Every command: its words, one line about it, and where it is. Nothing is imported before a command is called, so that
+ * `millrace --help` answers at once.
+ */
+import type { CommandSource } from '../command/definition.ts'
+
+export interface CommandEntry {
+  /** Its words: `state show`. */
+  readonly path: string
+  /** What stands behind its words in the list of commands. */
+  readonly usage: string
+  readonly summary: string
+  readonly group: string
+  /** Whether its errors follow the format of its log. */
+  readonly logs?: boolean
+  readonly load: () => Promise<CommandSource>
+}
+
+export const groups = {
+  start: 'Start here',
+  pipelines: 'Pipelines',
+  after: 'After a run',
+  pipes: 'In a pipe (as any Singer tap and target)',
+  project: 'Project and machine',
+} as const
+
+const entry = (
+  group: keyof typeof groups,
+  path: string,
+  usage: string,
+  summary: string,
+  load: () => Promise<{ readonly command: CommandSource }>,
+  logs: boolean = false,
+): CommandEntry => ({
+  group: groups[group],
+  path,
+  usage,
+  summary,
+  load: async () => (await load()).command,
+  ...(logs ? { logs } : {}),
+})
+
+export const commandTable: readonly CommandEntry[] = [
+  entry(
+    'start',
+    'demo',
+    '[path]',
+    'the history of a git repository into a database, incrementally',
+    () => import('./demo.ts'),
+    true,
+  ),
+  entry('start', 'init', '', 'make millrace.yaml here', () => import('./init.ts')),
+  entry(
+    'start',
+    'new',
+    'streamer|persister <name>',
+    'begin a streamer or persister of your own',
+    () => import('./new.ts'),
+  ),
+
+  entry(
+    'pipelines',
+    'run',
+    '[name]',
+    'run a pipeline, or --from one thing --to another',
+    () => import('./run.ts'),
+    true,
+  ),
+  entry('pipelines', 'plan', '[name]', 'what a run would do; nothing is executed', () => import('./plan.ts')),
+  entry(
+    'pipelines',
+    'check',
+    '[name]',
+    'check the project, its settings, its sources and destinations',
+    () => import('./check.ts'),
+  ),
+  entry(
+    'pipelines',
+    'discover',
+    '[name]',
+    'what a source offers: substreams, fields, keys',
+    () => import('./discover.ts'),
+  ),
+  entry(
+    'pipelines',
+    'preview',
+    '[name]',
+    'the first records of each substream; no state moves',
+    () => import('./preview.ts'),
+  ),
+
+  entry('after', 'runs list', '', 'the last runs', () => import('./runs-list.ts')),
+  entry('after', 'runs show', '<run>', 'one run: books, evidence, why it ended', () => import('./runs-show.ts')),
+  entry(
+    'after',
+    'verify',
+    '[run]',
+    'ask the destination again whether it holds what a run stored',
+    () => import('./verify.ts'),
+  ),
+  entry('after', 'state show', '[name]', 'where a pipeline goes on from', () => import('./state-show.ts')),
+  entry('after', 'state log', '<name>', 'every state it had', () => import('./state-log.ts')),
+  entry('after', 'state diff', '<name>', 'what changed between two states', () => import('./state-diff.ts')),
+  entry('after', 'state set', '<name>', 'give it another state', () => import('./state-set.ts')),
+  entry('after', 'state revert', '<name>', 'go back to an earlier state', () => import('./state-revert.ts')),
+  entry('after', 'dead-letters list', '[name]', 'records that were set aside', () => import('./dead-letters-list.ts')),
+  entry('after', 'dead-letters show', '<id>', 'one of them, with its reason', () => import('./dead-letters-show.ts')),
+  entry('after', 'dead-letters replay', '<name>', 'try them again', () => import('./dead-letters-replay.ts'), true),
+
+  entry(
+    'pipes',
+    'streamer',
+    '<name> [sync|check|discover]',
+    'a source writes messages to stdout (alias: tap)',
+    () => import('./streamer.ts'),
+    true,
+  ),
+  entry(
+    'pipes',
+    'persister',
+    '<name> [sync|check|verify]',
+    'messages on stdin go to a destination (alias: target)',
+    () => import('./persister.ts'),
+    true,
+  ),
+  entry(
+    'pipes',
+    'convert',
+    '--to <format>',
+    'messages of any generation into one format',
+    () => import('./convert.ts'),
+    true,
+  ),
+
+  entry('project', 'config list', '[name]', 'every setting and which place gave it', () => import('./config-list.ts')),
+  entry('project', 'doctor', '', 'look for what would keep millrace from working', () => import('./doctor.ts')),
+  entry('project', 'completions', 'bash|zsh|fish', 'completions for a shell', () => import('./completions.ts')),
+]
+
+/** Words that mean another command. */
+export const aliases: Readonly<Record<string, string>> = {
+  tap: 'streamer',
+  source: 'streamer',
+  target: 'persister',
+  sink: 'persister',
+}
+
+/** What a group does when no verb follows. */
+export const groupDefaults: Readonly<Record<string, string>> = {
+  runs: 'runs list',
+  state: 'state show',
+  'dead-letters': 'dead-letters list',
+  config: 'config list',
+}

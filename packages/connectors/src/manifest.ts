@@ -1,0 +1,15 @@
+/** The connectors that come with Millrace: a folder and a line each. `millrace new` adds the line. */
+import type { Persister, Streamer } from '@millrace/sdk'
+
+export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
+  files: async () => (await import('./streamers/files/index.ts')).files,
+  git: async () => (await import('./streamers/git/index.ts')).git,
+  hello: async () => (await import('./streamers/hello/index.ts')).hello,
+}
+
+export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
+  csv: async () => (await import('./persisters/csv/index.ts')).csv,
+  duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
+  jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
+  sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
+}
