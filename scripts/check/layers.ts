@@ -1,0 +1,115 @@
+/** Who may import whom. The tables are the rule; docs/architecture.md tells them in words. */
+import { posix } from 'node:path'
+import type { Problem, Source } from './sources.ts'
+
+/** Package → the packages of ours it may import. */
+export const packages: Readonly<Record<string, readonly string[]>> = {
+  sdk: [],
+  engine: ['sdk'],
+  connectors: ['sdk'],
+  server: ['sdk', 'engine'],
+  cli: ['sdk', 'server', 'connectors'],
+  console: [],
+}
+
+/** Package → the libraries of others it may import. Clients of databases and formats live in connectors only. */
+export const libraries: Readonly<Record<string, readonly string[]>> = {
+  sdk: [],
+  engine: [],
+  connectors: ['@duckdb/node-api', 'ajv', 'ajv-draft-04', 'ajv-formats', 'csv-parse', 'csv-stringify'],
+  server: ['yaml'],
+  cli: ['commander'],
+  console: [],
+}
+
+/** What tests may import besides: development dependencies. */
+export const testLibraries: readonly string[] = [
+  'fast-check',
+  'transit-js',
+  'yaml',
+  'ajv',
+  'oxc-parser',
+  '@duckdb/node-api',
+]
+
+const isTest = (path: string): boolean => path.endsWith('.test.ts')
+const placeOf = (path: string): string | undefined => /^packages\/([^/]+)\/src\//.exec(path)?.[1]
+const libraryOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+
+/** Direction between packages, no deep imports, no library where it does not belong. */
+export const checkLayers = (sources: readonly Source[]): readonly Problem[] =>
+  sources.flatMap((source) =>
+    source.imports.flatMap(({ specifier, line }) => {
+      const why = refusal(source.path, specifier)
+      return why === undefined ? [] : [`${source.path}:${line}: imports ${specifier}: ${why}`]
+    }),
+  )
+
+const refusal = (path: string, specifier: string): string | undefined => {
+  const place = placeOf(path)
+  if (specifier.startsWith('node:')) return undefined
+  if (specifier.startsWith('.')) {
+    const target = posix.join(posix.dirname(path), specifier)
+    const there = placeOf(target)
+    if (place !== undefined && !target.startsWith(`packages/${place}/`))
+      return 'leaves its package; import the package by its name'
+    if (place === undefined && there !== undefined && !path.startsWith('scripts/generate'))
+      return 'reaches into a package; import it by its name'
+    const inner = /^packages\/server\/src\/domain\//
+    if (inner.test(path) && !inner.test(target) && !isTest(path)) return 'domain imports no sibling'
+    return undefined
+  }
+  const own = /^@millrace\/([^/]+)(?:\/(.+))?$/.exec(specifier)
+  if (own !== null) {
+    const [, name = '', inside] = own
+    if (inside !== undefined && inside !== 'testing') return 'import the package, not its inside'
+    if (place === undefined || name === place) return undefined
+    const may = packages[place] ?? []
+    return may.includes(name) ? undefined : `${place} may import only ${may.join(', ') || 'nothing of ours'}`
+  }
+  if (place === undefined) return undefined
+  const library = libraryOf(specifier)
+  if (library === 'millrace') return 'nothing imports the packed product'
+  if (isTest(path) && testLibraries.includes(library)) return undefined
+  if (libraries[place]?.includes(library)) return undefined
+  return place === 'sdk'
+    ? 'the sdk has no dependency but node: builtins'
+    : `${place} may use only ${libraries[place]?.join(', ') || 'no library'}`
+}
+
+/** Import cycles that exist at run time, each told once from its first file. */
+export const checkCycles = (sources: readonly Source[]): readonly Problem[] => {
+  const known = new Set(sources.map((source) => source.path))
+  const edges = new Map(
+    sources.map((source) => [
+      source.path,
+      source.imports
+        .filter((one) => !one.typeOnly && one.specifier.startsWith('.'))
+        .map((one) => posix.join(posix.dirname(source.path), one.specifier))
+        .filter((path) => known.has(path)),
+    ]),
+  )
+  const problems = new Set<string>()
+  const done = new Set<string>()
+  const visit = (path: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(path)
+    if (at >= 0) {
+      const circle = trail.slice(at)
+      const first = circle.indexOf([...circle].sort()[0] ?? '')
+      const turned = [...circle.slice(first), ...circle.slice(0, first)]
+      problems.add(
+        `${turned[0]}: import cycle: ${[...turned, turned[0]].map((p) => p?.replace(/^packages\//, '')).join(' → ')}`,
+      )
+      return
+    }
+    if (done.has(path)) return
+    for (const next of edges.get(path) ?? []) visit(next, [...trail, path])
+    done.add(path)
+  }
+  for (const path of known) visit(path, [])
+  return [...problems]
+}
