@@ -1,1 +1,7 @@
-export {}
+export * from './domain/books.ts'
+export * from './domain/pipeline.ts'
+export * from './domain/selection.ts'
+export * from './domain/state.ts'
+export * from './project/find.ts'
+export { type Environment, type ResolvedEnd, resolveEnd } from './project/references.ts'
+export { projectJsonSchema, type ConnectorSchema } from './project/schema.ts'
