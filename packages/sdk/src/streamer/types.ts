@@ -28,7 +28,7 @@ export interface SubstreamInfo {
   readonly replicationMethod?: ReplicationMethod
   /** Whether it is read when nobody said anything. Default true. */
   readonly selectedByDefault?: boolean
-  /** True: each full run is one version, and rows that are gone are dropped (ACTIVATE_VERSION). */
+  /** True: each full run is one version, and rows that are gone are dropped (ACTIVATE_VERSION). See {@link unchanged}. */
   readonly versioned?: boolean
 }
 
@@ -38,15 +38,24 @@ export interface SubstreamContext<C extends ConfigSpec = ConfigSpec> extends Str
   readonly bookmark: Json | undefined
   /** The fields wanted, or undefined for all. The runner drops the others; knowing them can save fetching. */
   readonly fields: ReadonlySet<string> | undefined
+  /** Substreams whose records are to come out of this same reading, by {@link recordsOf}: see `readWith`. */
+  readonly together: ReadonlySet<string>
 }
 
-/** Records already written as RECORD lines, each ending in a newline: the way to millions a second. */
+/**
+ * Records already written as RECORD lines, each ending in a newline: the way to millions a second.
+ *
+ * `around` says how many bytes of each line stand before and behind the record (the newline not counted), where that is
+ * the same on all of them; books can then be kept without looking for it.
+ */
 export class EncodedRecords {
   readonly lines: Uint8Array
   readonly count: number
-  constructor(lines: Uint8Array, count: number) {
+  readonly around: { readonly before: number; readonly after: number } | undefined
+  constructor(lines: Uint8Array, count: number, around?: { readonly before: number; readonly after: number }) {
     this.lines = lines
     this.count = count
+    this.around = around
   }
 }
 
@@ -60,11 +69,53 @@ export class Bookmark {
 /** Says that everything yielded so far is covered by `value`, which the next run gets as its `bookmark`. */
 export const bookmark = (value: Json): Bookmark => new Bookmark(value)
 
-/** What reading a substream yields: records one by one or in arrays (arrays are faster), and bookmarks. */
-export type Yielded = JsonObject | readonly JsonObject[] | EncodedRecords | Bookmark
+/** Records of another substream, which is read together with this one. */
+export class RecordsOf {
+  readonly substream: string
+  readonly records: readonly JsonObject[]
+  constructor(substream: string, records: readonly JsonObject[]) {
+    this.substream = substream
+    this.records = records
+  }
+}
+/** Yields records of a substream named in `together`. A bookmark then covers both. */
+export const recordsOf = (substream: string, records: readonly JsonObject[]): RecordsOf =>
+  new RecordsOf(substream, records)
+
+/** A schema that replaces the one the substream began with. */
+export class SchemaChange {
+  readonly schema: JsonObject
+  constructor(schema: JsonObject) {
+    this.schema = schema
+  }
+}
+/** Says that the records after it have this schema. */
+export const schemaChange = (schema: JsonObject): SchemaChange => new SchemaChange(schema)
+
+/** See {@link unchanged}. */
+export class Unchanged {
+  readonly is = 'unchanged' as const
+}
+/** Yielded by a versioned substream that is as it was at its bookmark: no new version, no rows dropped. */
+export const unchanged: Unchanged = new Unchanged()
+
+/** What reading a substream yields: records one by one or in arrays (arrays are faster), and word about them. */
+export type Yielded =
+  | JsonObject
+  | readonly JsonObject[]
+  | EncodedRecords
+  | Bookmark
+  | RecordsOf
+  | SchemaChange
+  | Unchanged
 
 /** One kind of record of a streamer, and how to read it. */
 export interface Substream<C extends ConfigSpec = ConfigSpec> extends SubstreamInfo {
+  /**
+   * The substream whose reading gives the records of this one too. Where both are selected and have the same bookmark,
+   * only that one is read, with this one's name in `together`.
+   */
+  readonly readWith?: string
   readonly records: (ctx: SubstreamContext<C>) => AsyncIterable<Yielded> | Iterable<Yielded>
 }
 

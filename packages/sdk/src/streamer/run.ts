@@ -1,0 +1,503 @@
+/**
+ * Runs a streamer: discovery, check, or a sync from a state to the end.
+ *
+ * What it promises about a sync: the SCHEMA of a substream comes before its records; a STATE comes only behind every
+ * record it covers; output is handed over in batches and each is waited for, so a slow reader holds the source back and
+ * memory stays bounded; asked to stop, it ends at a place that the next run can go on from, and says that place last.
+ */
+import { Digest } from '../books/digest.ts'
+import { isMillraceError, MillraceError } from '../errors/error.ts'
+import type { Logger } from '../log/logger.ts'
+import { encodeJson, type Json, type JsonObject } from '../message/json.ts'
+import type { Report } from '../report/types.ts'
+import { discoverCatalog, pruneSchema, type Selected, selectionOf } from './catalog.ts'
+import { type Emitted, RecordEncoder } from './encode.ts'
+import { GreatestKey, StateKeeper } from './state.ts'
+import {
+  Bookmark,
+  EncodedRecords,
+  RecordsOf,
+  SchemaChange,
+  type Streamer,
+  type StreamerContext,
+  type Substream,
+  type SubstreamContext,
+  Unchanged,
+  type Yielded,
+} from './types.ts'
+
+/** How a streamer is run. */
+export interface StreamerRunOptions {
+  readonly command: 'sync' | 'check' | 'discover'
+  /** Its settings, resolved: resolveConfig. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** The catalog (or STRUCTURE) that chooses substreams and fields, parsed. Left out: what is selected by default. */
+  readonly catalog?: JsonObject | undefined
+  /** The state to go on from: parseStateFile. Left out: from the beginning. */
+  readonly state?: Json | undefined
+  /** Takes output; resolves when it is on its way. Called once a batch and never before the last call resolved. */
+  readonly write: (chunk: Uint8Array) => void | Promise<void>
+  readonly log: Logger
+  /** Asks the run to end early: what is begun is finished, its state written. */
+  readonly signal: AbortSignal
+  /** Tells the runner what was written; makes digests. */
+  readonly report?: ((report: Report) => void | Promise<void>) | undefined
+  /** A STATE comes at least after so many records, or so many milliseconds, where the substream allows it. */
+  readonly stateRecords?: number
+  readonly stateMs?: number
+  /** After the stop was asked for, how long the source may take to come to a bookmark. Default 3,000. */
+  readonly graceMs?: number
+}
+
+/** Output is handed over in pieces of at least so many bytes. */
+const writeBytes = 64 * 1024
+/** Records yielded one by one are gathered up to this number. */
+const gatherRecords = 1000
+/** Gathered output older than this is handed over, in milliseconds, so that a slow source is seen at once. */
+const lingerMs = 500
+/** How long a source that never waits may keep the event loop, in milliseconds. */
+const turnMs = 50
+
+/**
+ * Runs a streamer. Resolves when all is written, also after a stop. Throws what the streamer throws, CATALOG_INVALID,
+ * STATE_UNREADABLE, MESSAGE_WRITE_NOT_FINITE, PIPE_CLOSED; what was read before is written, with its state.
+ */
+export const runStreamer = async (streamer: Streamer, options: StreamerRunOptions): Promise<void> => {
+  const ctx: StreamerContext = {
+    config: options.config as StreamerContext['config'],
+    log: options.log,
+    signal: options.signal,
+  }
+  switch (options.command) {
+    case 'check':
+      if (streamer.check === undefined) await streamer.substreams(ctx)
+      else await streamer.check(ctx)
+      return
+    case 'discover':
+      await options.write(Buffer.from(`${JSON.stringify(discoverCatalog(await streamer.substreams(ctx)), null, 2)}\n`))
+      return
+    case 'sync':
+      await new Sync(streamer, ctx, options).run()
+      return
+    default:
+      options.command satisfies never
+  }
+}
+
+/** A substream while it is read. */
+interface Desk {
+  readonly substream: Substream
+  readonly selected: Selected
+  readonly emitted: Emitted
+  readonly encoder: RecordEncoder
+  readonly version: number | undefined
+  readonly greatest: GreatestKey | undefined
+}
+
+class Sync {
+  readonly #streamer: Streamer
+  readonly #ctx: StreamerContext
+  readonly #options: StreamerRunOptions
+  readonly #state: StateKeeper
+  readonly #emitted = new Map<string, Emitted>()
+  readonly #output: Output
+  #gathered: JsonObject[] = []
+  #gatheredFor: Desk | undefined
+  #sinceState = 0
+  #stateAt = performance.now()
+  #abandoned = false
+
+  constructor(streamer: Streamer, ctx: StreamerContext, options: StreamerRunOptions) {
+    this.#streamer = streamer
+    this.#ctx = ctx
+    this.#options = options
+    this.#state = new StateKeeper(options.state)
+    this.#output = new Output(options.write)
+  }
+
+  async run(): Promise<void> {
+    const substreams = await this.#streamer.substreams(this.#ctx)
+    const { selected, unknown } = selectionOf(this.#options.catalog, substreams)
+    for (const name of unknown)
+      this.#options.log.warn('the catalog names a substream that is not there', { substream: name })
+    if (selected.length === 0) this.#options.log.warn('no substream is selected')
+    const timer = setInterval(() => this.#linger(), lingerMs)
+    try {
+      await this.#all(rotate(selected, this.#state.current), substreams)
+    } finally {
+      clearInterval(timer)
+      await this.#report()
+    }
+  }
+
+  async #all(selected: readonly Selected[], substreams: readonly Substream[]): Promise<void> {
+    const byName = new Map(substreams.map((s) => [s.name, s]))
+    const done = new Set<string>()
+    for (const choice of selected) {
+      if (this.#options.signal.aborted || done.has(choice.name)) continue
+      const substream = byName.get(choice.name) as Substream
+      const leader = substream.readWith === undefined ? undefined : selected.find((s) => s.name === substream.readWith)
+      // It comes with another one, whose turn is later or was before.
+      if (leader !== undefined && this.#goesWith(substream, byName.get(leader.name) as Substream)) {
+        if (done.has(leader.name)) continue
+        await this.#group(leader, selected, byName, done)
+        continue
+      }
+      await this.#group(choice, selected, byName, done)
+    }
+    this.#state.end()
+    if (!this.#options.signal.aborted) await this.#writeState()
+    await this.#output.flush()
+  }
+
+  async #group(
+    choice: Selected,
+    selected: readonly Selected[],
+    byName: ReadonlyMap<string, Substream>,
+    done: Set<string>,
+  ): Promise<void> {
+    const leader = byName.get(choice.name) as Substream
+    const others = selected.filter((s) => {
+      const other = byName.get(s.name) as Substream
+      return s !== choice && !done.has(s.name) && other.readWith === choice.name && this.#goesWith(other, leader)
+    })
+    const desks = [choice, ...others].map((s) => this.#open(byName.get(s.name) as Substream, s))
+    for (const s of [choice, ...others]) done.add(s.name)
+    await this.#one(desks[0] as Desk, new Map(desks.map((d) => [d.substream.name, d])))
+  }
+
+  #goesWith(substream: Substream, leader: Substream): boolean {
+    return encodeJson(this.#state.bookmarkOf(substream) ?? null) === encodeJson(this.#state.bookmarkOf(leader) ?? null)
+  }
+
+  #open(substream: Substream, selected: Selected): Desk {
+    const emitted: Emitted = { records: 0, digest: new Digest() }
+    this.#emitted.set(substream.name, emitted)
+    const version = substream.versioned === true ? Date.now() : undefined
+    const from = selected.fullTable ? undefined : this.#state.bookmarkOf(substream)
+    return {
+      substream,
+      selected,
+      emitted,
+      version,
+      encoder: new RecordEncoder(substream.name, {
+        version,
+        keep: selected.keep,
+        emitted,
+        digests: this.#options.report !== undefined,
+      }),
+      greatest:
+        substream.replicationKey === undefined
+          ? undefined
+          : new GreatestKey(substream.name, substream.replicationKey, from),
+    }
+  }
+
+  /** Reads one substream, with those that come out of the same reading. */
+  async #one(desk: Desk, desks: ReadonlyMap<string, Desk>): Promise<void> {
+    const { substream, selected } = desk
+    this.#state.begin(substream.name)
+    for (const d of desks.values()) this.#writeSchema(d, d.substream.schema)
+    const ctx: SubstreamContext = {
+      ...this.#ctx,
+      bookmark: selected.fullTable ? undefined : this.#state.bookmarkOf(substream),
+      fields: selected.fields,
+      together: new Set([...desks.keys()].filter((n) => n !== substream.name)),
+    }
+    const reading = new Reading()
+    try {
+      await this.#untilStopped(this.#read(substream.records(ctx), desk, desks, reading))
+    } catch (e) {
+      await this.#settle(desk, desks, reading, false).catch((second: unknown) => {
+        // What the author threw tells more, unless the output itself is gone.
+        if (isMillraceError(second) && second.code === 'PIPE_CLOSED') throw second
+      })
+      throw e
+    }
+    await this.#settle(desk, desks, reading, reading.ended && !this.#options.signal.aborted)
+  }
+
+  /** The end of a substream: its version and its state. `complete` where the source came to its end by itself. */
+  async #settle(desk: Desk, desks: ReadonlyMap<string, Desk>, reading: Reading, complete: boolean): Promise<void> {
+    this.#encodeGathered()
+    if (complete && !reading.unchanged) {
+      for (const d of desks.values())
+        if (d.version !== undefined)
+          this.#output.add(
+            Buffer.from(`${encodeJson({ type: 'ACTIVATE_VERSION', stream: d.substream.name, version: d.version })}\n`),
+          )
+    }
+    if (desk.version === undefined || complete) {
+      if (reading.held !== undefined) this.#setBookmark(desks, reading.held)
+    }
+    if (desk.greatest !== undefined && (complete || desk.substream.ordered === true)) this.#takeGreatest(desk)
+    await this.#writeState()
+    await this.#output.flush()
+  }
+
+  async #read(
+    source: AsyncIterable<Yielded> | Iterable<Yielded>,
+    desk: Desk,
+    desks: ReadonlyMap<string, Desk>,
+    reading: Reading,
+  ): Promise<void> {
+    const signal = this.#options.signal
+    // What has a bookmark of its own is read on to the next one, so that nothing comes twice.
+    const waitsForBookmark = desk.substream.replicationKey === undefined && desk.version === undefined
+    const take = (y: Yielded): void | Promise<void> => this.#take(y, desk, desks, reading)
+    const isOver = (y: Yielded): boolean =>
+      this.#abandoned || (signal.aborted && (!waitsForBookmark || y instanceof Bookmark))
+    if (Symbol.asyncIterator in source) {
+      for await (const y of source) {
+        if (this.#abandoned) return
+        const wait = take(y)
+        if (wait !== undefined) await wait
+        if (isOver(y)) return
+      }
+    } else {
+      for (const y of source) {
+        const wait = take(y)
+        if (wait !== undefined) await wait
+        if (isOver(y)) return
+      }
+    }
+    reading.ended = true
+  }
+
+  /** Waits for a reading; after a stop was asked for, only for the grace. */
+  async #untilStopped(reading: Promise<void>): Promise<void> {
+    const { signal } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    const over = Promise.withResolvers<void>()
+    const onAbort = (): void => {
+      timer = setTimeout(() => {
+        this.#abandoned = true
+        over.resolve()
+      }, this.#options.graceMs ?? 3000)
+    }
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    // A reading that was given up may still fail; nobody waits for it then.
+    reading.catch(() => {})
+    try {
+      await Promise.race([reading, over.promise])
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Takes what the author yielded. Answers a promise only where there is something to wait for. */
+  #take(y: Yielded, desk: Desk, desks: ReadonlyMap<string, Desk>, reading: Reading): void | Promise<void> {
+    if (y instanceof EncodedRecords) {
+      this.#encodeGathered()
+      if (desk.greatest !== undefined)
+        throw ofAuthor(desk, 'yields encoded records and has a replication key, which is then not seen; use bookmark()')
+      this.#output.add(desk.encoder.pass(y, new Date().toISOString()))
+      this.#sinceState += y.count
+    } else if (y instanceof Bookmark) {
+      this.#encodeGathered()
+      if (desk.version !== undefined) {
+        reading.held = y.value
+        return
+      }
+      this.#setBookmark(desks, y.value)
+      return this.#writeState()
+    } else if (y instanceof RecordsOf) {
+      const other = desks.get(y.substream)
+      if (other === undefined) throw ofAuthor(desk, `yields records of ${y.substream}, which was not asked for`)
+      this.#encodeGathered()
+      this.#takeRecords(other, y.records)
+    } else if (y instanceof SchemaChange) {
+      this.#encodeGathered()
+      this.#writeSchema(desk, y.schema)
+    } else if (y instanceof Unchanged) {
+      reading.unchanged = true
+    } else if (Array.isArray(y)) {
+      this.#encodeGathered()
+      this.#takeRecords(desk, y as readonly JsonObject[])
+    } else {
+      this.#gatheredFor = desk
+      this.#gathered.push(y as JsonObject)
+      desk.greatest?.see(y as JsonObject)
+      this.#sinceState++
+      if (this.#gathered.length < gatherRecords) return this.#output.wait()
+      this.#encodeGathered()
+    }
+    return this.#checkpoint(desk)
+  }
+
+  #takeRecords(desk: Desk, records: readonly JsonObject[]): void {
+    if (records.length === 0) return
+    const { greatest } = desk
+    if (greatest !== undefined) for (const record of records) greatest.see(record)
+    this.#output.add(desk.encoder.encode(records, new Date().toISOString()))
+    this.#sinceState += records.length
+  }
+
+  /** A STATE inside a substream, where its order allows one and enough has come since the last. */
+  #checkpoint(desk: Desk): void | Promise<void> {
+    const { ordered } = desk.substream
+    const due =
+      this.#sinceState >= (this.#options.stateRecords ?? 10_000) ||
+      performance.now() - this.#stateAt >= (this.#options.stateMs ?? 10_000)
+    if (ordered === true && desk.greatest !== undefined && desk.version === undefined && due) {
+      this.#encodeGathered()
+      this.#takeGreatest(desk)
+      return this.#writeState()
+    }
+    return this.#output.wait()
+  }
+
+  #takeGreatest(desk: Desk): void {
+    const value = desk.greatest?.value
+    if (value !== undefined)
+      this.#state.setReplicationValue(desk.substream.name, desk.substream.replicationKey as string, value)
+  }
+
+  #setBookmark(desks: ReadonlyMap<string, Desk>, value: Json): void {
+    for (const name of desks.keys()) this.#state.setBookmark(name, value)
+  }
+
+  #writeSchema(desk: Desk, schema: JsonObject): void {
+    const { substream, selected } = desk
+    this.#output.add(
+      Buffer.from(
+        `${encodeJson({
+          type: 'SCHEMA',
+          stream: substream.name,
+          schema: pruneSchema(schema, selected.keep),
+          key_properties: substream.keyProperties,
+          ...(substream.replicationKey === undefined ? {} : { bookmark_properties: [substream.replicationKey] }),
+        })}\n`,
+      ),
+    )
+  }
+
+  #writeState(): void | Promise<void> {
+    this.#sinceState = 0
+    this.#stateAt = performance.now()
+    this.#output.add(Buffer.from(`${encodeJson({ type: 'STATE', value: this.#state.value() })}\n`))
+    return this.#output.wait()
+  }
+
+  #encodeGathered(): void {
+    const desk = this.#gatheredFor
+    if (desk === undefined || this.#gathered.length === 0) return
+    const records = this.#gathered
+    this.#gathered = []
+    this.#output.add(desk.encoder.encode(records, new Date().toISOString()))
+  }
+
+  /** Hands over what a slow source has given so far. */
+  #linger(): void {
+    try {
+      this.#encodeGathered()
+      this.#output.lingering()
+    } catch (e) {
+      this.#output.fail(e)
+    }
+  }
+
+  async #report(): Promise<void> {
+    await this.#options.report?.({
+      kind: 'emitted',
+      substreams: Object.fromEntries(
+        [...this.#emitted].map(([name, e]) => [name, { records: e.records, digest: e.digest.toString() }]),
+      ),
+    })
+  }
+}
+
+/** What happened while a substream was read. */
+class Reading {
+  ended = false
+  unchanged = false
+  /** The bookmark of a versioned substream, kept back until its version counts. */
+  held: Json | undefined
+}
+
+const ofAuthor = (desk: Desk, why: string): MillraceError =>
+  new MillraceError('INTERNAL', { why: `substream ${desk.substream.name} ${why}` })
+
+/** The substream that was begun comes first, those before it last. */
+const rotate = (selected: readonly Selected[], current: string | undefined): readonly Selected[] => {
+  const at = selected.findIndex((s) => s.name === current)
+  return at <= 0 ? selected : [...selected.slice(at), ...selected.slice(0, at)]
+}
+
+/** Gathers output into pieces and hands them over one at a time. */
+class Output {
+  readonly #write: StreamerRunOptions['write']
+  #parts: Uint8Array[] = []
+  #bytes = 0
+  #writing: Promise<void> | undefined
+  #failure: { readonly error: unknown } | undefined
+  #turnAt = performance.now()
+
+  constructor(write: StreamerRunOptions['write']) {
+    this.#write = write
+  }
+
+  add(part: Uint8Array): void {
+    if (part.length === 0) return
+    this.#parts.push(part)
+    this.#bytes += part.length
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error }
+  }
+
+  /** What has to be waited for before more may be added: nothing, until a piece is full. */
+  wait(): void | Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.#bytes >= writeBytes) return this.#full()
+    if (performance.now() - this.#turnAt > turnMs) return this.#turn()
+  }
+
+  /** Hands over everything and waits until it was taken. */
+  async flush(): Promise<void> {
+    while (this.#bytes > 0 || this.#writing !== undefined) {
+      if (this.#writing === undefined) this.#begin()
+      await this.#writing
+      if (this.#failure !== undefined) throw this.#failure.error
+    }
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  /** Begins to hand over what there is, unless something is on its way. */
+  lingering(): void {
+    if (this.#bytes > 0 && this.#writing === undefined) this.#begin()
+  }
+
+  /** Waits for the piece before, then begins this one: encoding and writing overlap, and two pieces are held at most. */
+  async #full(): Promise<void> {
+    if (this.#writing !== undefined) await this.#writing
+    if (this.#failure !== undefined) throw this.#failure.error
+    if (this.#bytes > 0 && this.#writing === undefined) this.#begin()
+    if (performance.now() - this.#turnAt > turnMs) await this.#turn()
+  }
+
+  /** Lets timers and signals have their turn. */
+  async #turn(): Promise<void> {
+    await new Promise<void>((done) => setImmediate(done))
+    this.#turnAt = performance.now()
+  }
+
+  #begin(): void {
+    const parts = this.#parts
+    this.#parts = []
+    this.#bytes = 0
+    const piece = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
+    this.#writing = (async () => {
+      try {
+        await this.#write(piece)
+      } catch (error) {
+        this.fail(error)
+      } finally {
+        this.#writing = undefined
+      }
+    })()
+  }
+}

@@ -1,0 +1,37 @@
+import { MillraceError } from '../errors/error.ts'
+import { type Json, parseExact } from '../message/json.ts'
+
+/**
+ * The state in the text of a state file. Empty text is the beginning: undefined.
+ *
+ * A file is one JSON value, or a log of states as `>> state.json` makes it: then the last complete line counts. A last
+ * line without a newline that cannot be read was torn by a crash and does not count; the line before it does. Anything
+ * else is refused with STATE_UNREADABLE and never taken for the beginning.
+ */
+export const parseStateFile = (text: string, source: string): Json | undefined => {
+  const content = text.startsWith('\uFEFF') ? text.slice(1) : text
+  if (content.trim() === '') return undefined
+  const whole = parse(content)
+  if (whole !== undefined) return whole.value
+  const lines = content.split('\n')
+  // What stands behind the last newline may be half a line; the lines before it are complete.
+  const tail = lines.pop() ?? ''
+  const last = tail.trim() === '' ? undefined : parse(tail)
+  if (last !== undefined) return last.value
+  for (let i = lines.length - 1; i >= 0; i--) {
+    const line = lines[i] ?? ''
+    if (line.trim() === '') continue
+    const parsed = parse(line)
+    if (parsed === undefined) throw new MillraceError('STATE_UNREADABLE', { source, why: `line ${i + 1} is not JSON` })
+    return parsed.value
+  }
+  throw new MillraceError('STATE_UNREADABLE', { source, why: 'its only line ends in the middle' })
+}
+
+const parse = (text: string): { readonly value: Json } | undefined => {
+  try {
+    return { value: parseExact(text) }
+  } catch {
+    return undefined
+  }
+}
