@@ -23,6 +23,7 @@ import {
 } from './bytes.ts'
 import { HeaderReader, type ContentType } from './header.ts'
 import { isObject, type JsonObject, parseExact } from './json.ts'
+import { LineScanner, maxScanBytes } from './line-scan.ts'
 import { messagesOf, type ParsedMessage } from './parse.ts'
 import { jsonFault, RecordMessage } from './record.ts'
 import type { Message } from './types.ts'
@@ -48,6 +49,8 @@ interface Prefix {
 }
 
 const MAX_PREFIXES = 16
+/** Below this a block is read line by line: the scanner's call would cost more than it saves. */
+const minScanBytes = 1024
 const CLOSE_BRACE = 125
 const OPEN_BRACE = 123
 const QUOTE = 34
@@ -171,31 +174,62 @@ export class MessageReader {
     // One check for the block; only a bad block is searched for its bad line.
     const goodText = isUtf8(b.subarray(from, end))
     let at = from
-    while (at < end) {
-      let newline = b.indexOf(NEWLINE, at)
-      if (newline < 0 || newline >= end) newline = end
-      this.#line++
-      if (newline - at > this.#maxLineBytes) {
-        this.#tooLong(this.#line)
-        return
-      }
-      try {
-        if (!goodText && !isUtf8(b.subarray(at, newline))) throw this.#error('MESSAGE_NOT_UTF8', { line: this.#line })
-        this.#readLine(b, at, newline, out)
-      } catch (e) {
-        if (!(e instanceof MillraceError)) throw e
-        const error = e.details['source'] === undefined && this.#source !== undefined ? this.#error(e.code, e.details, e.cause) : e
-        if (!this.#handOver || error.code === 'MESSAGE_UNSUPPORTED_FORMAT') {
-          this.#failure = error
-          return
-        }
-        out.push({ type: 'UNREADABLE', text: textAt(b, at, newline), error, line: this.#line })
-      }
-      at = newline + 1
+    while (at < end && this.#failure === undefined) {
+      // The scanner wants whole lines, and is only worth its call where records stay closed.
+      const stop =
+        goodText && !this.#open && end - at > minScanBytes ? lastLineEnd(b, at, Math.min(end, at + maxScanBytes)) : at
+      at = stop > at && this.#readScanned(b, at, stop, out) ? stop : this.#readOneLine(b, at, end, goodText, out)
     }
   }
 
-  #readLine(b: Buffer, from: number, end: number, out: Message[]): void {
+  /** Reads whole lines with their extents found by the scanner. Answers false, and reads nothing, where it cannot. */
+  #readScanned(b: Buffer, from: number, end: number, out: Message[]): boolean {
+    const scanner = LineScanner.shared
+    const lines = scanner.scan(b, from, end)
+    if (lines < 0) return false
+    const { table } = scanner
+    let at = from
+    for (let i = 0; i < lines && this.#failure === undefined; i++) {
+      const newline = from + (table[2 * i] as number)
+      const closed = table[2 * i + 1] as number
+      this.#line++
+      if (newline - at > this.#maxLineBytes) this.#tooLong(this.#line)
+      else this.#tryLine(b, at, newline, closed < 0 ? -1 : from + closed, out)
+      at = newline + 1
+    }
+    return true
+  }
+
+  /** Reads the line at `at` and answers where the next begins. */
+  #readOneLine(b: Buffer, at: number, end: number, goodText: boolean, out: Message[]): number {
+    let newline = b.indexOf(NEWLINE, at)
+    if (newline < 0 || newline >= end) newline = end
+    this.#line++
+    if (newline - at > this.#maxLineBytes) this.#tooLong(this.#line)
+    else if (!goodText && !isUtf8(b.subarray(at, newline)))
+      this.#refuse(b, at, newline, this.#error('MESSAGE_NOT_UTF8', { line: this.#line }), out)
+    else this.#tryLine(b, at, newline, -1, out)
+    return newline + 1
+  }
+
+  #tryLine(b: Buffer, at: number, newline: number, recordEnd: number, out: Message[]): void {
+    try {
+      this.#readLine(b, at, newline, recordEnd, out)
+    } catch (e) {
+      if (!(e instanceof MillraceError)) throw e
+      const hasSource = e.details['source'] !== undefined || this.#source === undefined
+      this.#refuse(b, at, newline, hasSource ? e : this.#error(e.code, e.details, e.cause), out)
+    }
+  }
+
+  /** Stops at a line that cannot be read, or hands it over. */
+  #refuse(b: Buffer, at: number, newline: number, error: MillraceError, out: Message[]): void {
+    if (!this.#handOver || error.code === 'MESSAGE_UNSUPPORTED_FORMAT') this.#failure = error
+    else out.push({ type: 'UNREADABLE', text: textAt(b, at, newline), error, line: this.#line })
+  }
+
+  /** `recordEnd`: where the first nested value of the line ends, or -1 where that is not known. */
+  #readLine(b: Buffer, from: number, end: number, recordEnd: number, out: Message[]): void {
     const prefixes = this.#prefixes
     for (let i = 0; i < prefixes.length; i++) {
       const prefix = prefixes[i] as Prefix
@@ -205,7 +239,9 @@ export class MessageReader {
         prefixes.unshift(prefix)
       }
       const at = from + prefix.bytes.length
-      const message = this.#open ? this.#openRecord(b, at, end, prefix.stream) : this.#skimRecord(b, at, end, prefix.stream)
+      const message = this.#open
+        ? this.#openRecord(b, at, end, prefix.stream)
+        : this.#skimRecord(b, at, end, recordEnd, prefix.stream)
       if (message === undefined) break
       out.push(message)
       return
@@ -228,7 +264,8 @@ export class MessageReader {
       time = this.#time(b, tail + this.#timeTailBytes.length, to - 1)
       to = tail
     }
-    if (to - at >= maxDepth && isTooDeep(b, at, to)) throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
+    if (to - at >= maxDepth && isTooDeep(b, at, to))
+      throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
     let plain: unknown
     try {
       plain = JSON.parse(textAt(b, at, to))
@@ -236,15 +273,20 @@ export class MessageReader {
       return undefined
     }
     if (!isObject(plain)) return undefined
-    const message = new RecordMessage(stream, this.#line, { buffer: b, from: at, to }, time === undefined ? undefined : { timeExtracted: time })
+    const message = new RecordMessage(
+      stream,
+      this.#line,
+      { buffer: b, from: at, to },
+      time === undefined ? undefined : { timeExtracted: time },
+    )
     message.adopt(plain)
     return message
   }
 
   /** A record whose bytes will do: its end is found by matching brackets. */
-  #skimRecord(b: Buffer, at: number, end: number, stream: string): RecordMessage | undefined {
+  #skimRecord(b: Buffer, at: number, end: number, recordEnd: number, stream: string): RecordMessage | undefined {
     if (b[at] !== OPEN_BRACE) return undefined
-    const to = skimValue(b, at, end)
+    const to = recordEnd < 0 ? skimValue(b, at, end) : recordEnd
     if (to < 0) return undefined
     if (b[to] === CLOSE_BRACE && (to + 1 === end || skipSpace(b, to + 1, end) === end))
       return new RecordMessage(stream, this.#line, { buffer: b, from: at, to })
@@ -279,7 +321,8 @@ export class MessageReader {
   /** The text of a time; consecutive records mostly have the same one, which is then the same string. */
   #time(b: Buffer, from: number, to: number): string {
     const known = this.#timesBytes
-    if (known !== undefined && known.length === to - from && startsWithAt(b, from, to, known)) return this.#times as string
+    if (known !== undefined && known.length === to - from && startsWithAt(b, from, to, known))
+      return this.#times as string
     const time = textAt(b, from, to)
     this.#times = time
     this.#timesBytes = Buffer.from(time)
@@ -308,7 +351,8 @@ export class MessageReader {
     if (to === INCOMPLETE || to !== end) throw this.#notJson(text())
     const record = members.get('record')
     const parsed = this.#parseEnvelope(b, from, end, members, record)
-    if (record !== undefined && parsed.type === 'RECORD') this.#learnPrefix(b, lineFrom, from, record.from, order, parsed)
+    if (record !== undefined && parsed.type === 'RECORD')
+      this.#learnPrefix(b, lineFrom, from, record.from, order, parsed)
     messagesOf(parsed, this.#keys, out)
   }
 
@@ -364,7 +408,14 @@ export class MessageReader {
   }
 
   /** Remembers how the lines of a substream begin, where nothing but type and stream stands before the record. */
-  #learnPrefix(b: Buffer, lineFrom: number, from: number, recordFrom: number, order: string, parsed: ParsedMessage): void {
+  #learnPrefix(
+    b: Buffer,
+    lineFrom: number,
+    from: number,
+    recordFrom: number,
+    order: string,
+    parsed: ParsedMessage,
+  ): void {
     if (lineFrom !== from || !/^(type\nstream|stream\ntype)\nrecord\n(time_extracted\n)?$/.test(order)) return
     if (typeof parsed.body['stream'] !== 'string') return
     this.#prefixes.unshift({ stream: parsed.body['stream'], bytes: new Uint8Array(b.subarray(from, recordFrom)) })
@@ -396,6 +447,12 @@ export class MessageReader {
 const envelopeOf = (body: JsonObject): { readonly type: string; readonly body: JsonObject } => {
   const type = body['type']
   return { type: typeof type === 'string' ? type.toUpperCase() : '', body }
+}
+
+/** The offset behind the last newline in [from, end), or `from`. */
+const lastLineEnd = (b: Buffer, from: number, end: number): number => {
+  const newline = b.lastIndexOf(NEWLINE, end - 1)
+  return newline < from ? from : newline + 1
 }
 
 const asBuffer = (chunk: Uint8Array): Buffer =>

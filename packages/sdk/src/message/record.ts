@@ -17,6 +17,9 @@ export class RecordMessage {
   readonly line: number
   readonly version: number | undefined
   readonly timeExtracted: string | undefined
+  /** The hash of the record as it was read (books/digest.ts), where books are kept. A mapped record keeps its source's. */
+  hashHigh = 0
+  hashLow = 0
   buffer: Buffer
   from: number
   to: number
@@ -42,7 +45,11 @@ export class RecordMessage {
   static of(
     stream: string,
     record: JsonObject,
-    meta?: { readonly line?: number; readonly version?: number | undefined; readonly timeExtracted?: string | undefined },
+    meta?: {
+      readonly line?: number
+      readonly version?: number | undefined
+      readonly timeExtracted?: string | undefined
+    },
   ): RecordMessage {
     const m = new RecordMessage(stream, meta?.line ?? 0, { buffer: NO_BYTES, from: 0, to: 0 }, meta)
     m.#exact = record
@@ -51,7 +58,10 @@ export class RecordMessage {
 
   /** The same record with other content, at the same place and with the same metadata. */
   with(record: JsonObject, stream: string = this.stream): RecordMessage {
-    return RecordMessage.of(stream, record, this)
+    const m = RecordMessage.of(stream, record, this)
+    m.hashHigh = this.hashHigh
+    m.hashLow = this.hashLow
+    return m
   }
 
   /**

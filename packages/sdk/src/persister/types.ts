@@ -44,7 +44,8 @@ export interface PersisterSupports {
 /**
  * One open destination. The runner calls one method at a time and waits for it.
  *
- * - `declare` comes before the first `write` of a substream and again whenever its schema or keys change.
+ * - `declare` comes before the first `write` of a substream and again whenever its schema or keys change. Where it throws
+ *   SCHEMA_INVALID or SCHEMA_CHANGE_REFUSED the session must be as it was before: a flush may still follow.
  * - `write` takes records of one substream, all of its latest schema, in order. It may keep them in memory or in an
  *   open transaction; the array and its records stay valid until the next `flush` has resolved.
  * - `flush` resolves only when everything written before it survives a crash. Only then does the runner release a

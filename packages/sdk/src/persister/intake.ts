@@ -1,0 +1,327 @@
+import { Bookkeeper, type SubstreamBookkeeper } from '../books/bookkeeper.ts'
+import type { DeadLetter } from '../books/types.ts'
+import { isMillraceError, MillraceError, toMillraceError } from '../errors/error.ts'
+import type { RecordCheck, SubstreamMap } from '../gate/types.ts'
+import { inferSchema } from '../message/infer.ts'
+import { encodeJson, type JsonObject } from '../message/json.ts'
+import type { RecordMessage } from '../message/record.ts'
+import type { MessageOf, SchemaMessage, UnreadableMessage } from '../message/types.ts'
+import type { PersisterRunOptions } from './run-types.ts'
+import { type Persister, type PersisterSession, RejectedRecords } from './types.ts'
+
+/** What the intake remembers of one substream. */
+interface Desk {
+  readonly name: string
+  readonly books: SubstreamBookkeeper
+  /** The schema as the streamer gave it, or as it was inferred. */
+  schema: SchemaMessage
+  /** Its text, by which a repeated SCHEMA is known. */
+  schemaText: string
+  check: RecordCheck | undefined
+  map: SubstreamMap | undefined
+  /** What the records so far look like, where the streamer gave no schema. */
+  inferred: JsonObject | undefined
+  /** Whether the persister knows the substream. */
+  declared: boolean
+  waiting: RecordMessage[]
+  waitingBytes: number
+}
+
+/** Thrown inside the intake when the run must stop at a bad record: states from its line on may not be released. */
+export class StopAt extends Error {
+  override readonly name: string = 'StopAt'
+  readonly line: number
+  readonly error: MillraceError
+  constructor(line: number, error: MillraceError) {
+    super(error.message)
+    this.line = line
+    this.error = error
+  }
+}
+
+const defaultBatchRecords = 2_000
+const defaultBatchBytes = 8 * 1024 * 1024
+
+/**
+ * Takes records in, through the gate, and hands them to the session in batches of one substream. Within a substream
+ * the order is kept; between substreams only what SCHEMA, ACTIVATE_VERSION and flush demand.
+ */
+export class Intake {
+  readonly books: Bookkeeper
+  readonly #session: PersisterSession
+  readonly #persister: Persister
+  readonly #options: PersisterRunOptions
+  readonly #desks = new Map<string, Desk>()
+  readonly #batchRecords: number
+  readonly #batchBytes: number
+  readonly #warned = new Set<string>()
+  #last: Desk | undefined
+  #letters: DeadLetter[] = []
+  /** Since the last flush, written or waiting. */
+  records = 0
+  bytes = 0
+  /** Whether the session has anything that a flush would make durable. */
+  dirty = false
+
+  constructor(persister: Persister, session: PersisterSession, options: PersisterRunOptions) {
+    this.#persister = persister
+    this.#session = session
+    this.#options = options
+    this.#batchRecords = options.batchRecords ?? defaultBatchRecords
+    this.#batchBytes = options.batchBytes ?? defaultBatchBytes
+    this.books = new Bookkeeper(options.report !== undefined)
+  }
+
+  /** Takes one record. Answers a promise only when a batch became full and had to be written. */
+  take(record: RecordMessage): Promise<void> | undefined {
+    let desk = this.#last
+    if (desk === undefined || desk.name !== record.stream) {
+      desk = this.#desks.get(record.stream) ?? this.#openDesk(record)
+      this.#last = desk
+    }
+    const size = desk.books.receive(record)
+    this.records++
+    this.bytes += size
+    let kept: RecordMessage | undefined = record
+    try {
+      if (desk.check !== undefined) {
+        const violation = desk.check(record.plain)
+        if (violation !== undefined) {
+          this.#refuse(desk, record, this.#invalid(desk, record, violation))
+          return undefined
+        }
+      }
+      if (desk.map !== undefined) kept = desk.map.apply(record)
+    } catch (e) {
+      if (e instanceof StopAt || !isMillraceError(e)) throw e
+      this.#refuse(desk, record, e)
+      return undefined
+    }
+    if (kept === undefined) {
+      desk.books.filtered.add(record, size)
+      return undefined
+    }
+    desk.waiting.push(kept)
+    desk.waitingBytes += size
+    return desk.waiting.length >= this.#batchRecords || desk.waitingBytes >= this.#batchBytes
+      ? this.#write(desk)
+      : undefined
+  }
+
+  /** Takes a SCHEMA. One that says nothing new does nothing. */
+  async declare(schema: SchemaMessage): Promise<void> {
+    const text = encodeJson([schema.schema, schema.keyProperties, schema.bookmarkProperties ?? null])
+    let desk = this.#desks.get(schema.stream)
+    if (desk?.schemaText === text) return
+    if (desk === undefined) {
+      desk = this.#newDesk(schema, text)
+    } else {
+      await this.#write(desk)
+      desk.schema = schema
+      desk.schemaText = text
+      desk.declared = false
+    }
+    try {
+      desk.map = this.#options.compileMap?.(schema)
+      if (schema.inferred === true) return
+      desk.check = this.#options.compileSchema?.(schema)
+      await this.#declare(desk, desk.map?.schema ?? schema)
+    } catch (e) {
+      if (isMillraceError(e) && e.code.startsWith('SCHEMA_')) throw new StopAt(schema.line, e)
+      throw e
+    }
+  }
+
+  async activateVersion(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void> {
+    const desk = this.#desks.get(message.stream)
+    if (desk !== undefined) await this.#write(desk)
+    if (this.#session.activateVersion === undefined || desk === undefined || !desk.declared) {
+      this.warnOnce(`version:${message.stream}`, 'ACTIVATE_VERSION has no effect here', {
+        stream: message.stream,
+        line: message.line,
+      })
+      return
+    }
+    await this.#session.activateVersion({ ...message, stream: targetOf(desk) })
+    this.dirty = true
+  }
+
+  /** Sets a line aside that could not be read; only called where bad input is set aside. */
+  unreadable(message: UnreadableMessage): void {
+    const error = toMillraceError(message.error)
+    const books = this.books.of('')
+    const account = { hashHigh: message.line | 0, hashLow: message.text.length | 0 }
+    books.received.add(account, message.text.length)
+    books.deadLettered.add(account, message.text.length)
+    this.#letters.push({
+      substream: '',
+      line: message.line,
+      code: error.code,
+      reason: error.message,
+      text: message.text,
+    })
+  }
+
+  /** Hands everything that waits to the session. */
+  async writeAll(): Promise<void> {
+    for (const desk of this.#desks.values()) await this.#write(desk)
+  }
+
+  /** After a flush of the session: enters it in the books and answers the dead letters that were set aside since the last. */
+  flushed(): readonly DeadLetter[] {
+    this.books.flushed()
+    this.records = 0
+    this.bytes = 0
+    this.dirty = false
+    const letters = this.#letters
+    this.#letters = []
+    return letters
+  }
+
+  get hasDeadLetters(): boolean {
+    return this.#letters.length > 0
+  }
+
+  warnOnce(key: string, message: string, fields: Record<string, string | number>): void {
+    if (this.#warned.has(key)) return
+    this.#warned.add(key)
+    this.#options.log.warn(message, fields)
+  }
+
+  #newDesk(schema: SchemaMessage, schemaText: string): Desk {
+    const desk: Desk = {
+      name: schema.stream,
+      books: this.books.of(schema.stream),
+      schema,
+      schemaText,
+      check: undefined,
+      map: undefined,
+      inferred: undefined,
+      declared: false,
+      waiting: [],
+      waitingBytes: 0,
+    }
+    this.#desks.set(schema.stream, desk)
+    return desk
+  }
+
+  /** A record of a substream without SCHEMA: its schema will be inferred, batch by batch. */
+  #openDesk(record: RecordMessage): Desk {
+    const { stream, line } = record
+    if (this.#options.requireSchema === true)
+      throw new StopAt(line, new MillraceError('RECORD_WITHOUT_SCHEMA', { ...this.#where(line), stream }))
+    this.#options.log.info('schema is inferred: the streamer gave none', { substream: stream, line })
+    const desk = this.#newDesk({ type: 'SCHEMA', stream, schema: {}, keyProperties: [], inferred: true, line }, '')
+    desk.map = this.#options.compileMap?.(desk.schema)
+    return desk
+  }
+
+  async #declare(desk: Desk, schema: SchemaMessage): Promise<void> {
+    await this.#session.declare(schema)
+    desk.declared = true
+    this.dirty = true
+  }
+
+  async #write(desk: Desk): Promise<void> {
+    const batch = desk.waiting
+    if (batch.length === 0) return
+    desk.waiting = []
+    desk.waitingBytes = 0
+    if (desk.schema.inferred === true) await this.#declareInferred(desk, batch)
+    await this.#writeBatch(desk, batch)
+  }
+
+  async #writeBatch(desk: Desk, batch: readonly RecordMessage[]): Promise<void> {
+    if (batch.length === 0) return
+    try {
+      await this.#session.write(targetOf(desk), batch)
+      this.dirty = true
+      desk.books.write(batch)
+    } catch (e) {
+      if (!(e instanceof RejectedRecords)) throw e
+      const rejected = new Map(e.rejected.map((r) => [r.record, toMillraceError(r.error)]))
+      if (rejected.size === 0) throw e
+      if (this.#options.onInvalid !== 'dead-letter') {
+        const first = batch.findIndex((r) => rejected.has(r))
+        const bad = batch[first] as RecordMessage
+        await this.#writeBatch(desk, batch.slice(0, first))
+        this.#refuse(desk, bad, rejected.get(bad) as MillraceError)
+      }
+      for (const [record, error] of rejected) this.#refuse(desk, record, error)
+      await this.#writeBatch(
+        desk,
+        batch.filter((r) => !rejected.has(r)),
+      )
+    }
+  }
+
+  /** Widens the schema by what the batch holds, and declares it where that changed anything. */
+  async #declareInferred(desk: Desk, batch: readonly RecordMessage[]): Promise<void> {
+    const known = desk.inferred
+    if (this.#persister.supports.opensRecords)
+      desk.inferred = inferSchema(
+        batch.map((r) => r.record),
+        known,
+      )
+    if (desk.declared && desk.inferred === known) return
+    const target = desk.map?.schema ?? desk.schema
+    await this.#declare(desk, { ...target, schema: desk.inferred ?? {}, inferred: true })
+  }
+
+  #where(line: number): { readonly source?: string; readonly line: number } {
+    return this.#options.source === undefined ? { line } : { source: this.#options.source, line }
+  }
+
+  #invalid(
+    desk: Desk,
+    record: RecordMessage,
+    violation: { readonly field: string; readonly rule: string },
+  ): MillraceError {
+    return new MillraceError('RECORD_INVALID', {
+      ...this.#where(record.line),
+      stream: desk.name,
+      key: keyOf(desk.schema, record),
+      field: violation.field === '' ? '(the record)' : violation.field,
+      rule: violation.rule,
+    })
+  }
+
+  /** Sets a record aside, or stops the run at it. */
+  #refuse(desk: Desk, record: RecordMessage, error: MillraceError): void {
+    if (this.#options.onInvalid !== 'dead-letter') throw new StopAt(record.line, error)
+    desk.books.deadLettered.add(record, record.size)
+    const { field, rule } = error.details
+    this.#letters.push({
+      substream: desk.name,
+      line: record.line,
+      code: error.code,
+      reason: error.message,
+      ...(field === undefined ? {} : { field: String(field) }),
+      ...(rule === undefined ? {} : { rule: String(rule) }),
+      text: record.bytes().toString(),
+      ...(desk.schema.inferred === true
+        ? {}
+        : {
+            schema: encodeJson({
+              type: 'SCHEMA',
+              stream: desk.name,
+              schema: desk.schema.schema,
+              key_properties: desk.schema.keyProperties,
+            }),
+          }),
+    })
+  }
+}
+
+const targetOf = (desk: Desk): string => desk.map?.schema.stream ?? desk.name
+
+/** The key of a record in words: `id=17`, `(none)` where the substream has no keys. */
+const keyOf = (schema: SchemaMessage, record: RecordMessage): string => {
+  if (schema.keyProperties.length === 0) return '(none)'
+  try {
+    const values = record.record
+    return schema.keyProperties.map((k) => `${k}=${encodeJson(values[k] ?? null).slice(0, 60)}`).join(', ')
+  } catch {
+    return '(unreadable)'
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * Runs a persister: reads messages, hands records to the session, and releases states.
+ *
+ * The one rule that everything here serves: **a state is released only after a flush that came after every record
+ * before it.** There is one place where that happens, {@link Release.flush}. Several states may share a flush; the
+ * newest is released. Where the run stops at a bad line, what came before it is flushed and the newest state before
+ * that line is released.
+ */
+import { MillraceError, toMillraceError } from '../errors/error.ts'
+import { readBatchFiles } from '../message/batch-files.ts'
+import { type ReaderOptions, readMessages } from '../message/reader.ts'
+import type { Message } from '../message/types.ts'
+import { Intake, StopAt } from './intake.ts'
+import type { PersisterRunOptions, PersisterRunResult } from './run-types.ts'
+import { Ticker } from './ticker.ts'
+import type { Persister, PersisterSession } from './types.ts'
+
+/** A flush is made at a STATE once this much came since the last, and after ten times as much without one. */
+const defaultFlushRecords = 50_000
+const defaultFlushBytes = 64 * 1024 * 1024
+const defaultFlushMs = 2_000
+const withoutState = 10
+const maxStatesWaiting = 1_000
+const progressMs = 200
+
+interface WaitingState {
+  readonly line: number
+  readonly text: string
+}
+
+/** Flushes, and after that releases the newest state that the flush covers. */
+class Release {
+  readonly #session: PersisterSession
+  readonly #intake: Intake
+  readonly #options: PersisterRunOptions
+  #waiting: WaitingState[] = []
+  #lastFlush = performance.now()
+  released: string | undefined
+  writingMs = 0
+
+  constructor(session: PersisterSession, intake: Intake, options: PersisterRunOptions) {
+    this.#session = session
+    this.#intake = intake
+    this.#options = options
+  }
+
+  add(state: WaitingState): void {
+    this.#waiting.push(state)
+  }
+
+  /** Whether enough came since the last flush to make one now. */
+  isDue(atState: boolean): boolean {
+    const {
+      flushRecords = defaultFlushRecords,
+      flushBytes = defaultFlushBytes,
+      flushMs = defaultFlushMs,
+    } = this.#options
+    const factor = atState || this.#waiting.length > 0 ? 1 : withoutState
+    const { records, bytes } = this.#intake
+    return (
+      records >= flushRecords * factor ||
+      bytes >= flushBytes * factor ||
+      this.#waiting.length >= maxStatesWaiting ||
+      ((records > 0 || this.#waiting.length > 0) && performance.now() - this.#lastFlush >= flushMs * factor)
+    )
+  }
+
+  /** Makes everything durable, then releases the newest state that came before line `before` (default: all). */
+  async flush(before: number = Infinity): Promise<void> {
+    const started = performance.now()
+    await this.#intake.writeAll()
+    if (this.#intake.dirty || this.#intake.records > 0) await this.#session.flush()
+    const letters = this.#intake.flushed()
+    if (letters.length > 0) await this.#options.keepDeadLetters?.(letters)
+    const covered = this.#waiting.filter((s) => s.line < before)
+    this.#waiting = []
+    const state = covered.at(-1)
+    await this.#options.report?.({
+      kind: 'commit',
+      state: state?.text,
+      books: this.#intake.books.close(),
+      deadLetters: letters,
+    })
+    if (state !== undefined) {
+      await this.#options.writeState(`${state.text}\n`)
+      this.released = state.text
+    }
+    this.#lastFlush = performance.now()
+    this.writingMs += this.#lastFlush - started
+  }
+
+  get hasWork(): boolean {
+    return this.#waiting.length > 0 || this.#intake.dirty || this.#intake.records > 0 || this.#intake.hasDeadLetters
+  }
+}
+
+/**
+ * Runs the persister over the input to its end. Throws the error that stopped it, after everything before it is
+ * durable and its state released; a failure of the destination itself is thrown at once, with nothing released.
+ */
+export const runPersister = async (persister: Persister, options: PersisterRunOptions): Promise<PersisterRunResult> => {
+  if (options.onInvalid === 'dead-letter' && options.keepDeadLetters === undefined && options.report === undefined)
+    throw new MillraceError('COMMAND_USAGE', { why: 'dead letters need somewhere to be kept' })
+  const session = await persister.open({
+    config: options.config as never,
+    log: options.log,
+    signal: options.kill ?? new AbortController().signal,
+  })
+  try {
+    return await new PersisterRun(persister, session, options).run()
+  } finally {
+    await session[Symbol.asyncDispose]()
+  }
+}
+
+class PersisterRun {
+  readonly #session: PersisterSession
+  readonly #options: PersisterRunOptions
+  readonly #intake: Intake
+  readonly #release: Release
+  readonly #opens: boolean
+  #waitingMs = 0
+  #writingMs = 0
+  #bytes = 0
+  #lastReport = performance.now()
+  #destinationFailed = false
+
+  constructor(persister: Persister, session: PersisterSession, options: PersisterRunOptions) {
+    this.#session = session
+    this.#options = options
+    this.#intake = new Intake(persister, session, options)
+    this.#release = new Release(session, this.#intake, options)
+    this.#opens =
+      persister.supports.opensRecords || options.compileSchema !== undefined || options.compileMap !== undefined
+  }
+
+  async run(): Promise<PersisterRunResult> {
+    try {
+      await this.#readAll()
+      await this.#flush()
+    } catch (e) {
+      await this.#saveBefore(e)
+      throw e instanceof StopAt ? e.error : e
+    }
+    const evidence = this.#options.report === undefined ? [] : ((await this.#session.evidence?.()) ?? [])
+    const books = this.#intake.books.close()
+    await this.#options.report?.({ kind: 'closed', books, evidence })
+    return { books, evidence, state: this.#release.released }
+  }
+
+  /** Where the input or a record stopped the run: what came before it is made durable and its state released. */
+  async #saveBefore(e: unknown): Promise<void> {
+    if (this.#destinationFailed || this.#options.kill?.aborted === true || !this.#release.hasWork) return
+    const line = e instanceof StopAt ? e.line : Infinity
+    try {
+      await this.#release.flush(line)
+    } catch (second) {
+      this.#options.log.error('what came before the error could not be saved either', {
+        code: toMillraceError(second).code,
+        why: toMillraceError(second).message,
+      })
+    }
+  }
+
+  async #readAll(): Promise<void> {
+    const { input, signal, kill } = this.#options
+    const reader = readMessages(this.#counted(input), this.#readerOptions)
+    using ticker = new Ticker(progressMs, [signal, ...(kill === undefined ? [] : [kill])])
+    let next = reader.next()
+    for (;;) {
+      const asked = performance.now()
+      const turn = await Promise.race([next, ticker.tick()])
+      this.#waitingMs += performance.now() - asked
+      if (kill?.aborted === true) throw new MillraceError('INTERRUPTED', { signal: 'second request' })
+      if (signal.aborted) {
+        next.catch(() => {})
+        return
+      }
+      if (turn !== 'tick') {
+        if (turn.done === true) return
+        await this.#takeAll(turn.value)
+        next = reader.next()
+      }
+      if (this.#release.isDue(false)) await this.#flush()
+      await this.#progress()
+    }
+  }
+
+  get #readerOptions(): ReaderOptions {
+    const { onInvalid, maxLineBytes, source } = this.#options
+    return {
+      open: this.#opens,
+      onUnreadable: onInvalid === 'dead-letter' ? 'hand-over' : 'stop',
+      ...(maxLineBytes === undefined ? {} : { maxLineBytes }),
+      ...(source === undefined ? {} : { source }),
+    }
+  }
+
+  async *#counted(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of input) {
+      this.#bytes += chunk.length
+      yield chunk
+    }
+  }
+
+  async #takeAll(messages: readonly Message[]): Promise<void> {
+    for (const message of messages) {
+      switch (message.type) {
+        case 'RECORD': {
+          const written = this.#intake.take(message)
+          if (written !== undefined) {
+            await this.#inDestination(written)
+            if (this.#release.isDue(false)) await this.#flush()
+          }
+          break
+        }
+        case 'STATE':
+          this.#release.add(message)
+          if (this.#release.isDue(true)) await this.#flush()
+          break
+        case 'SCHEMA':
+          await this.#inDestination(this.#intake.declare(message))
+          break
+        case 'ACTIVATE_VERSION':
+          await this.#inDestination(this.#intake.activateVersion(message))
+          break
+        case 'BATCH':
+          await this.#inDestination(this.#intake.writeAll())
+          for await (const records of readBatchFiles(message, this.#readerOptions)) await this.#takeAll(records)
+          break
+        case 'UNREADABLE':
+          this.#intake.unreadable(message)
+          break
+        case 'OTHER':
+          this.#intake.warnOnce(`type:${message.wireType}`, 'messages of this type are passed over', {
+            type: message.wireType.slice(0, 60),
+            line: message.line,
+          })
+          break
+        default:
+          message satisfies never
+      }
+    }
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#release.hasWork) await this.#inDestination(this.#release.flush())
+  }
+
+  /** Whatever the destination throws ends the run at once, but for bad input: then the session is as it was before. */
+  async #inDestination(work: Promise<void>): Promise<void> {
+    const started = performance.now()
+    try {
+      await work
+    } catch (e) {
+      if (!(e instanceof StopAt)) this.#destinationFailed = true
+      throw e
+    } finally {
+      this.#writingMs += performance.now() - started
+    }
+  }
+
+  async #progress(): Promise<void> {
+    const { report } = this.#options
+    if (report === undefined) return
+    const now = performance.now()
+    if (now - this.#lastReport < progressMs) return
+    this.#lastReport = now
+    await report({
+      kind: 'progress',
+      substreams: this.#intake.books.counts(),
+      bytes: this.#bytes,
+      waitingMs: this.#waitingMs,
+      writingMs: this.#writingMs,
+    })
+    this.#waitingMs = 0
+    this.#writingMs = 0
+  }
+}
