@@ -38,15 +38,21 @@ export type ConfigSpec = { readonly [key: string]: Field<any> }
 export type ConfigOf<C extends ConfigSpec> = { readonly [K in keyof C]: C[K] extends Field<infer T> ? T : never }
 
 /** A setting that may be left out has a default, or `optional: true` and is then undefined. */
-type Presence<T> = { readonly default: T; readonly optional?: never } | { readonly optional: true; readonly default?: never } | {
-  readonly default?: never
-  readonly optional?: never
-}
+type Presence<T> =
+  | { readonly default: T; readonly optional?: never }
+  | { readonly optional: true; readonly default?: never }
+  | {
+      readonly default?: never
+      readonly optional?: never
+    }
 type Value<T, O> = O extends { readonly optional: true } ? T | undefined : T
 
 const make = <T>(
   options: FieldBase & { readonly default?: T; readonly optional?: boolean },
-  rest: Pick<Field<T>, 'kind' | 'accepts' | 'parse'> & { readonly jsonSchema: JsonObject; readonly choices?: readonly string[] },
+  rest: Pick<Field<T>, 'kind' | 'accepts' | 'parse'> & {
+    readonly jsonSchema: JsonObject
+    readonly choices?: readonly string[]
+  },
 ): Field<T> => {
   const { doc, env, aliases, secret, example } = options
   return {
@@ -149,7 +155,9 @@ export const choice = <const W extends readonly string[], O extends FieldBase & 
 }
 
 /** A list of texts. A single text is split at commas. */
-export const list = <O extends FieldBase & Presence<readonly string[]>>(options: O): Field<Value<readonly string[], O>> =>
+export const list = <O extends FieldBase & Presence<readonly string[]>>(
+  options: O,
+): Field<Value<readonly string[], O>> =>
   make<readonly string[]>(options, {
     kind: 'list',
     accepts: 'a list of texts (or one text with commas)',
@@ -183,7 +191,16 @@ export const json = <O extends FieldBase & Presence<JsonObject>>(options: O): Fi
     },
   }) as Field<Value<JsonObject, O>>
 
-const units: { readonly [unit: string]: number } = { '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 }
+const units: { readonly [unit: string]: number } = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+}
 
 /** A size in bytes; text may have a unit (64MiB, 10 MB). */
 export const bytes = <O extends FieldBase & Range & Presence<number>>(options: O): Field<Value<number, O>> => {

@@ -34,7 +34,11 @@ export interface Resolved<C extends ConfigSpec> {
   readonly unknown: readonly string[]
 }
 
-const prefixes = { streamer: ['TAP', 'MILLRACE_STREAMER'], persister: ['TARGET', 'MILLRACE_PERSISTER'], operation: ['MILLRACE_OPERATION'] } as const
+const prefixes = {
+  streamer: ['TAP', 'MILLRACE_STREAMER'],
+  persister: ['TARGET', 'MILLRACE_PERSISTER'],
+  operation: ['MILLRACE_OPERATION'],
+} as const
 
 const screaming = (name: string): string =>
   name
@@ -50,7 +54,12 @@ export const flagName = (key: string): string =>
     .toLowerCase()
 
 /** The environment variables that give a setting, first wins. */
-export const environmentNames = (kind: ResolveInput['kind'], name: string, key: string, field: Field<unknown>): readonly string[] => [
+export const environmentNames = (
+  kind: ResolveInput['kind'],
+  name: string,
+  key: string,
+  field: Field<unknown>,
+): readonly string[] => [
   ...(field.env ?? []),
   ...prefixes[kind].map((p) => `${p}_${screaming(name)}_${screaming(key)}`),
 ]
@@ -75,7 +84,12 @@ export const resolveConfig = <C extends ConfigSpec>(spec: C, input: ResolveInput
         problems.push(
           `${key} is missing (${field.accepts}; looked for --${flagName(key)}, ${variables.join(', ')}, "${key}" in ${input.fileName ?? 'the configuration'})`,
         )
-      settings.push({ key, source: field.default === undefined ? 'unset' : 'default', from: '', shown: show(field, field.default) })
+      settings.push({
+        key,
+        source: field.default === undefined ? 'unset' : 'default',
+        from: '',
+        shown: show(field, field.default),
+      })
       continue
     }
     try {
@@ -115,7 +129,8 @@ const find = (
   }
   for (const k of fileKeys) {
     const value = input.file?.[k]
-    if (value !== undefined && value !== null) return { raw: value, source: 'file', from: `"${k}" in ${input.fileName ?? 'the configuration'}` }
+    if (value !== undefined && value !== null)
+      return { raw: value, source: 'file', from: `"${k}" in ${input.fileName ?? 'the configuration'}` }
   }
   return undefined
 }

@@ -25,7 +25,10 @@ export class MillraceError extends Error {
 
 /** Recognises our errors by their code, also those of another copy of this library. */
 export const isMillraceError = (e: unknown): e is MillraceError =>
-  e instanceof Error && e.name === 'MillraceError' && typeof (e as MillraceError).code === 'string' && (e as MillraceError).code in errorTable
+  e instanceof Error &&
+  e.name === 'MillraceError' &&
+  typeof (e as MillraceError).code === 'string' &&
+  (e as MillraceError).code in errorTable
 
 /** Puts any thrown value into our shape. A foreign error becomes INTERNAL with its message; its cause is kept. */
 export const toMillraceError = (e: unknown): MillraceError => {
@@ -64,7 +67,8 @@ const editDistance = (a: string, b: string): number => {
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1]
       let best = Math.min((previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1, (previous[j - 1] ?? 0) + (same ? 0 : 1))
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) best = Math.min(best, (before[j - 2] ?? 0) + 1)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, (before[j - 2] ?? 0) + 1)
       current.push(best)
     }
     before = previous

@@ -102,9 +102,12 @@ const row = (
   fix: (d: ErrorDetails) => string,
 ): ErrorRow => ({ retry, exit, http, say, fix })
 
-const never = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('never', exit, http, say, fix)
-const afterFix = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('after-fix', exit, http, say, fix)
-const later = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) => row('later', exit, http, say, fix)
+const never = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) =>
+  row('never', exit, http, say, fix)
+const afterFix = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) =>
+  row('after-fix', exit, http, say, fix)
+const later = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorRow['fix']) =>
+  row('later', exit, http, say, fix)
 
 const badData = never(exitCodes.badData, 422)
 const settings = afterFix(exitCodes.settings, 400)
@@ -122,7 +125,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   MESSAGE_INCOMPLETE: badData(
     (d) => `${at(d)}the last line ends in the middle (${d['bytes']} bytes of it arrived)`,
-    () => 'The streamer died while writing. Everything before that line is safe; run again to go on from the last state.',
+    () =>
+      'The streamer died while writing. Everything before that line is safe; run again to go on from the last state.',
   ),
   MESSAGE_MALFORMED: badData(
     (d) => `${at(d)}${d['type']} message ${d['why']}`,
@@ -155,8 +159,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
 
   // — records —
   RECORD_INVALID: badData(
-    (d) =>
-      `${at(d)}stream ${d['stream']}, key ${d['key'] ?? '(none)'}: field ${d['field']} ${d['rule']}`,
+    (d) => `${at(d)}stream ${d['stream']}, key ${d['key'] ?? '(none)'}: field ${d['field']} ${d['rule']}`,
     () => 'Mend the record at its source, or set such records aside with --on-invalid dead-letter.',
   ),
   RECORD_KEY_MISSING: badData(
@@ -176,7 +179,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
     () => 'The schema must be JSON Schema (draft 4 to 2020-12) with an object at its top.',
   ),
   SCHEMA_CHANGE_REFUSED: afterFix(exitCodes.badData, 409)(
-    (d) => `stream ${d['stream']}, field ${d['field']}: cannot become ${d['to']}, it is ${d['from']} at the destination`,
+    (d) =>
+      `stream ${d['stream']}, field ${d['field']}: cannot become ${d['to']}, it is ${d['from']} at the destination`,
     (d) => String(d['fix'] ?? 'Rename the field in a map, or rebuild the destination from the beginning.'),
   ),
 
@@ -237,7 +241,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   DESTINATION_UNAVAILABLE: later(exitCodes.unavailable, 502)(
     (d) => `${d['what']}: ${d['why']}`,
-    (d) => String(d['fix'] ?? 'Check that the destination is there and try again; nothing after the last state was kept.'),
+    (d) =>
+      String(d['fix'] ?? 'Check that the destination is there and try again; nothing after the last state was kept.'),
   ),
   DESTINATION_FULL: later(exitCodes.later, 507)(
     (d) => `${d['what']}: no space left (${d['why']})`,

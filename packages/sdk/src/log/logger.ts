@@ -28,16 +28,22 @@ const words: Record<LogLevel, string> = { debug: 'DEBUG', info: 'INFO', warn: 'W
 export const createLogger = (options: LoggerOptions, bound: LogFields = {}): Logger => {
   const at = order.indexOf(options.level)
   const now = options.now ?? (() => new Date())
-  const log = (level: LogLevel) => (message: string, fields?: LogFields): void => {
-    if (order.indexOf(level) < at) return
-    const all = { ...bound, ...fields }
-    if (options.format === 'json') {
-      options.write(`${JSON.stringify({ time: now().toISOString(), level, message, ...all }, (_k, v: unknown) => (typeof v === 'bigint' ? String(v) : v))}\n`)
-      return
+  const log =
+    (level: LogLevel) =>
+    (message: string, fields?: LogFields): void => {
+      if (order.indexOf(level) < at) return
+      const all = { ...bound, ...fields }
+      if (options.format === 'json') {
+        options.write(
+          `${JSON.stringify({ time: now().toISOString(), level, message, ...all }, (_k, v: unknown) => (typeof v === 'bigint' ? String(v) : v))}\n`,
+        )
+        return
+      }
+      const rest = Object.entries(all).filter(([, v]) => v !== undefined)
+      options.write(
+        `${words[level]} ${message}${rest.map(([k, v]) => ` ${k}=${typeof v === 'string' && /\s/.test(v) ? JSON.stringify(v) : v}`).join('')}\n`,
+      )
     }
-    const rest = Object.entries(all).filter(([, v]) => v !== undefined)
-    options.write(`${words[level]} ${message}${rest.map(([k, v]) => ` ${k}=${typeof v === 'string' && /\s/.test(v) ? JSON.stringify(v) : v}`).join('')}\n`)
-  }
   return {
     debug: log('debug'),
     info: log('info'),

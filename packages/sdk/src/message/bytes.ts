@@ -16,7 +16,8 @@ const CLOSE_BRACKET = 93
 /** The text of [from, end), which must be UTF-8. */
 export const textAt = (b: Buffer, from: number, end: number): string => b.toString('utf8', from, end)
 
-export const isSpace = (c: number | undefined): boolean => c === SPACE || c === TAB || c === CARRIAGE_RETURN || c === NEWLINE
+export const isSpace = (c: number | undefined): boolean =>
+  c === SPACE || c === TAB || c === CARRIAGE_RETURN || c === NEWLINE
 
 export const skipSpace = (b: Buffer, from: number, end: number): number => {
   let i = from

@@ -39,7 +39,10 @@ export class HeaderReader {
       return true
     }
     if (/^stitchstream\//i.test(text))
-      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', { line, why: `version ${text.trim()} of the format is not known` })
+      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', {
+        line,
+        why: `version ${text.trim()} of the format is not known`,
+      })
     if (/^==(RECORDS|BOOKMAR)/.test(text))
       throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', {
         line,
@@ -54,17 +57,29 @@ export class HeaderReader {
   #inside(text: string, line: number): boolean {
     if (text.trim() === '--') {
       if (!this.#typed)
-        throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', { line, why: 'the stitchstream header names no Content-Type' })
+        throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', {
+          line,
+          why: 'the stitchstream header names no Content-Type',
+        })
       this.#state = 'body'
       return true
     }
     const colon = text.indexOf(':')
     if (colon < 0 || /^[[{]/.test(text))
-      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', { line, why: 'the stitchstream header has no closing -- line' })
+      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', {
+        line,
+        why: 'the stitchstream header has no closing -- line',
+      })
     if (text.slice(0, colon).trim().toLowerCase() !== 'content-type') return true
-    const type = text.slice(colon + 1).trim().toLowerCase()
+    const type = text
+      .slice(colon + 1)
+      .trim()
+      .toLowerCase()
     if (type !== 'jsonline' && type !== 'transit')
-      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', { line, why: `Unsupported content-type: ${type.slice(0, 60)}` })
+      throw new MillraceError('MESSAGE_UNSUPPORTED_FORMAT', {
+        line,
+        why: `Unsupported content-type: ${type.slice(0, 60)}`,
+      })
     this.contentType = type
     this.#typed = true
     return true

@@ -42,7 +42,8 @@ export const parseExact = (text: string): Json =>
 
 /** The value of a number's source text: a number where that loses nothing, else bigint or Decimal. */
 export const exactNumber = (value: number, source: string): number | bigint | Decimal => {
-  if (source.length <= 15 && Number.isFinite(value) && (value !== 0 || !/[1-9]/.test(source)) && !/[eE]/.test(source)) return value
+  if (source.length <= 15 && Number.isFinite(value) && (value !== 0 || !/[1-9]/.test(source)) && !/[eE]/.test(source))
+    return value
   if (Number.isFinite(value) && sameDecimal(String(value), source)) return value
   return /^-?[0-9]+$/.test(source) ? BigInt(source) : new Decimal(source)
 }

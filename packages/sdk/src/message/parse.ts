@@ -118,7 +118,10 @@ const schemaOf = (m: ParsedMessage): SchemaMessage => {
   const given = body['key_properties']
   const keyProperties = given === undefined || given === null ? flaggedKeys(schema) : stringsOf(given)
   if (keyProperties === undefined) return malformed(m, 'needs "key_properties" to be a list of names')
-  const bookmarks = typeof body['bookmark_properties'] === 'string' ? [body['bookmark_properties']] : stringsOf(body['bookmark_properties'])
+  const bookmarks =
+    typeof body['bookmark_properties'] === 'string'
+      ? [body['bookmark_properties']]
+      : stringsOf(body['bookmark_properties'])
   return {
     type: 'SCHEMA',
     stream: streamOf(m),
@@ -142,7 +145,8 @@ const flaggedKeys = (schema: JsonObject | undefined): readonly string[] => {
 const batchOf = (m: ParsedMessage): Message => {
   const encoding = m.body['encoding']
   const manifest = stringsOf(m.body['manifest'])
-  if (!isObject(encoding) || typeof encoding['format'] !== 'string') return malformed(m, 'needs "encoding" with a "format"')
+  if (!isObject(encoding) || typeof encoding['format'] !== 'string')
+    return malformed(m, 'needs "encoding" with a "format"')
   if (manifest === undefined) return malformed(m, 'needs a "manifest", a list of file URLs')
   const version = m.body['version']
   const compression = encoding['compression']
