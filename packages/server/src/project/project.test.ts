@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { encodeJson, MillraceError } from '@millrace/sdk'
+import { encodeJson, type MillraceError } from '@millrace/sdk'
 import { findProject, getPipeline, projectEnvironment } from './find.ts'
 import { loadProject, parseProject } from './read.ts'
 import { resolveEnd } from './references.ts'

@@ -1,0 +1,11 @@
+/** The doors to the project file that load the YAML library only when they are used: an ad hoc run needs none. */
+import type { Project } from './find.ts'
+import type { KnownConnectors } from './read.ts'
+
+/** The project of a folder. Throws PROJECT_NOT_FOUND, PROJECT_INVALID. */
+export const loadProject = async (cwd: string, known?: KnownConnectors): Promise<Project> =>
+  (await import('./read.ts')).loadProject(cwd, known)
+
+/** Reads a project file. Throws PROJECT_INVALID. */
+export const readProject = async (file: string, known?: KnownConnectors): Promise<Project> =>
+  (await import('./read.ts')).readProject(file, known)
