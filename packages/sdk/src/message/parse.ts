@@ -20,21 +20,29 @@ export interface ParsedMessage {
   readonly plain?: JsonObject
 }
 
+/** The latest schema of a substream; `mark` is what it was made from where it came with a record. */
+export interface KnownSchema {
+  readonly message: SchemaMessage
+  readonly mark: string
+}
+
 /**
- * Adds the messages of a line to `out`. `keys` remembers, for each substream whose keys come with its records (0.1),
- * the last schema made from them, so that one is handed out only when it changes.
+ * Adds the messages of a line to `out`. `schemas` remembers the latest schema of each substream, so that where keys or
+ * schemas come with the records (0.1) a SCHEMA is handed out only when it changes.
  * Throws MESSAGE_MALFORMED where a member that must be there is missing or of the wrong type.
  */
-export const messagesOf = (m: ParsedMessage, keys: Map<string, string>, out: Message[]): void => {
+export const messagesOf = (m: ParsedMessage, schemas: Map<string, KnownSchema>, out: Message[]): void => {
   const { body, line } = m
   switch (m.type) {
     case 'RECORD':
-      record(m, keys, out)
+      record(m, schemas, out)
       return
-    case 'SCHEMA':
-      out.push(schemaOf(m))
-      keys.delete(streamOf(m))
+    case 'SCHEMA': {
+      const message = schemaOf(m)
+      schemas.set(message.stream, { message, mark: '' })
+      out.push(message)
       return
+    }
     case 'STATE':
     case 'BOOKMARK': {
       if (!('value' in body)) malformed(m, 'has no "value"')
@@ -74,31 +82,52 @@ const streamOf = (m: ParsedMessage): string => {
 const stringsOf = (value: Json | undefined): readonly string[] | undefined =>
   Array.isArray(value) && value.every((v) => typeof v === 'string') ? (value as string[]) : undefined
 
-const record = (m: ParsedMessage, keys: Map<string, string>, out: Message[]): void => {
+const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((v, i) => v === b[i])
+
+/** The version of a RECORD; anything but an integer says nothing. */
+export const versionOf = (body: JsonObject): number | undefined => {
+  const version = body['version']
+  return typeof version === 'number' && Number.isSafeInteger(version) ? version : undefined
+}
+
+/** The time of a RECORD, as text; anything but text says nothing. */
+export const timeOf = (body: JsonObject): string | undefined => {
+  const time = body['time_extracted']
+  return typeof time === 'string' ? time : undefined
+}
+
+const record = (m: ParsedMessage, schemas: Map<string, KnownSchema>, out: Message[]): void => {
   const stream = streamOf(m)
   const { body, line } = m
   const keyFields = stringsOf(body['key_fields'])
   const inline = isObject(body['schema']) ? body['schema'] : undefined
   if (keyFields !== undefined || inline !== undefined) {
+    const known = schemas.get(stream)
     const keyProperties = keyFields ?? flaggedKeys(inline)
-    const mark = encodeJson([keyProperties, inline ?? null])
-    if (keys.get(stream) !== mark) {
-      keys.set(stream, mark)
-      out.push({
+    const mark = inline === undefined ? '' : encodeJson([keyProperties, inline])
+    const isKnown =
+      known !== undefined &&
+      (inline === undefined ? isSameList(known.message.keyProperties, keyProperties) : known.mark === mark)
+    if (!isKnown) {
+      const schema = inline ?? known?.message.schema
+      const message: SchemaMessage = {
         type: 'SCHEMA',
         stream,
-        schema: inline ?? {},
+        schema: schema ?? {},
         keyProperties,
-        ...(inline === undefined ? { inferred: true } : {}),
+        ...(schema === undefined || (inline === undefined && known?.message.inferred === true)
+          ? { inferred: true }
+          : {}),
         line,
-      })
+      }
+      schemas.set(stream, { message, mark })
+      out.push(message)
     }
   }
-  const version = body['version']
-  const time = body['time_extracted']
   const meta = {
-    version: typeof version === 'number' && Number.isSafeInteger(version) ? version : undefined,
-    timeExtracted: typeof time === 'string' ? time : undefined,
+    version: versionOf(body),
+    timeExtracted: timeOf(body),
   }
   if (m.recordBytes !== undefined) {
     const message = new RecordMessage(stream, line, m.recordBytes, meta)

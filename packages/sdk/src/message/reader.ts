@@ -24,7 +24,7 @@ import {
 import { HeaderReader, type ContentType } from './header.ts'
 import { isObject, type JsonObject, parseExact } from './json.ts'
 import { LineScanner, maxScanBytes } from './line-scan.ts'
-import { messagesOf, type ParsedMessage } from './parse.ts'
+import { type KnownSchema, messagesOf, type ParsedMessage, timeOf, versionOf } from './parse.ts'
 import { jsonFault, RecordMessage } from './record.ts'
 import type { Message } from './types.ts'
 import { decodeTransit, toJson } from './transit.ts'
@@ -41,14 +41,53 @@ export interface ReaderOptions {
   readonly open?: boolean
   /** What to do with a line that cannot be read: stop (the default), or hand it over as UNREADABLE and go on. */
   readonly onUnreadable?: 'stop' | 'hand-over'
+  /** For `convert`: lines that Singer would write the same way are handed out as {@link UntouchedLines}. */
+  readonly untouched?: boolean
 }
 
+/**
+ * How the RECORD lines of a substream begin, up to the record. Where the records bring their keys or schema along
+ * (0.1), it holds only as long as the substream's schema is the one that these very bytes gave.
+ */
 interface Prefix {
   readonly stream: string
   readonly bytes: Uint8Array
+  readonly version: number | undefined
+  readonly schema: KnownSchema | undefined
+}
+
+/** How RECORD lines end, from behind the record, and what it says. */
+interface Tail {
+  readonly bytes: Uint8Array
+  readonly version: number | undefined
+  readonly timeExtracted: string | undefined
+}
+
+/** Whole lines that can be written again as they are: all Singer, all of one buffer, without anything between them. */
+export class UntouchedLines {
+  readonly type = 'LINES' as const
+  readonly buffer: Buffer
+  readonly from: number
+  /** Behind the last newline; the last line of an input may have none. */
+  to: number
+  count = 1
+  records: number
+
+  constructor(buffer: Buffer, from: number, to: number, records: number) {
+    this.buffer = buffer
+    this.from = from
+    this.to = to
+    this.records = records
+  }
 }
 
 const MAX_PREFIXES = 16
+const MAX_TAIL_BYTES = 200
+const MAX_TIME_BYTES = 100
+const NO_TAIL: Tail = { bytes: new Uint8Array(0), version: undefined, timeExtracted: undefined }
+/** Members of a RECORD that may stand before the record in a line that is read without parsing it. */
+const BEFORE_RECORD: ReadonlySet<string> = new Set(['type', 'stream', 'version', 'key_fields', 'schema'])
+const BEHIND_RECORD: ReadonlySet<string> = new Set(['version', 'time_extracted'])
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
 const minScanBytes = 1024
 const CLOSE_BRACE = 125
@@ -66,22 +105,25 @@ export class MessageReader {
   readonly #open: boolean
   readonly #handOver: boolean
   readonly #header = new HeaderReader()
-  readonly #keys = new Map<string, string>()
+  readonly #untouched: boolean
+  readonly #schemas = new Map<string, KnownSchema>()
   #rest: Buffer[] = []
   #restBytes = 0
   #line = 0
   #ended = false
+  /** Set while the last line, which has no newline, is read. */
+  #isLast = false
   #failure: MillraceError | undefined
   #prefixes: Prefix[] = []
-  #times: string | undefined
-  #timesBytes: Buffer | undefined
-  #timeTailBytes: Buffer = TIME_TAILS[0] as Buffer
+  #tail: Tail = NO_TAIL
+  #time = ''
 
   constructor(options: ReaderOptions = {}) {
     this.#maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
     this.#source = options.source
     this.#open = options.open ?? false
     this.#handOver = options.onUnreadable === 'hand-over'
+    this.#untouched = options.untouched ?? false
   }
 
   /** What stopped the reader, if anything did. Messages handed out before it are good. */
@@ -133,11 +175,8 @@ export class MessageReader {
       const last = Buffer.concat(this.#rest)
       this.#rest = []
       this.#restBytes = 0
-      const line = this.#line
+      this.#isLast = true
       this.#readLines(last, 0, last.length, out)
-      const failure = this.#failure as MillraceError | undefined
-      if (failure?.code === 'MESSAGE_NOT_JSON')
-        this.#failure = this.#error('MESSAGE_INCOMPLETE', { line: line + 1, bytes: last.length }, failure)
     }
     if (this.#failure === undefined && this.#header.isOpen)
       this.#failure = this.#error('MESSAGE_UNSUPPORTED_FORMAT', {
@@ -167,6 +206,13 @@ export class MessageReader {
   ): MillraceError {
     const known = this.#source === undefined ? details : { source: this.#source, ...details }
     return new MillraceError(code, known, cause === undefined ? undefined : { cause })
+  }
+
+  /** The error with the input's name; one about a last line without newline says that it is cut off. */
+  #known(e: MillraceError, bytes: number): MillraceError {
+    if (this.#isLast && (e.code === 'MESSAGE_NOT_JSON' || e.code === 'MESSAGE_NOT_UTF8'))
+      return this.#error('MESSAGE_INCOMPLETE', { line: this.#line, bytes }, e)
+    return e.details['source'] === undefined && this.#source !== undefined ? this.#error(e.code, e.details, e.cause) : e
   }
 
   /** Reads the whole lines in [from, end). */
@@ -217,13 +263,13 @@ export class MessageReader {
       this.#readLine(b, at, newline, recordEnd, out)
     } catch (e) {
       if (!(e instanceof MillraceError)) throw e
-      const hasSource = e.details['source'] !== undefined || this.#source === undefined
-      this.#refuse(b, at, newline, hasSource ? e : this.#error(e.code, e.details, e.cause), out)
+      this.#refuse(b, at, newline, e, out)
     }
   }
 
   /** Stops at a line that cannot be read, or hands it over. */
-  #refuse(b: Buffer, at: number, newline: number, error: MillraceError, out: Message[]): void {
+  #refuse(b: Buffer, at: number, newline: number, e: MillraceError, out: Message[]): void {
+    const error = this.#known(e, newline - at)
     if (!this.#handOver || error.code === 'MESSAGE_UNSUPPORTED_FORMAT') this.#failure = error
     else out.push({ type: 'UNREADABLE', text: textAt(b, at, newline), error, line: this.#line })
   }
@@ -238,10 +284,16 @@ export class MessageReader {
         prefixes.splice(i, 1)
         prefixes.unshift(prefix)
       }
+      if (prefix.schema !== undefined && this.#schemas.get(prefix.stream) !== prefix.schema) break
       const at = from + prefix.bytes.length
-      const message = this.#open
-        ? this.#openRecord(b, at, end, prefix.stream)
-        : this.#skimRecord(b, at, end, recordEnd, prefix.stream)
+      if (this.#untouched) {
+        if (!this.#isRecordLine(b, at, end, recordEnd)) break
+        this.#pass(out, b, from, end, 1)
+        return
+      }
+      // The scanner knows the first nested value, which is the record unless key_fields or a schema stand before it.
+      const known = prefix.schema === undefined ? recordEnd : -1
+      const message = this.#open ? this.#openRecord(b, at, end, prefix) : this.#skimRecord(b, at, end, known, prefix)
       if (message === undefined) break
       out.push(message)
       return
@@ -250,19 +302,20 @@ export class MessageReader {
   }
 
   /**
-   * A record whose values will be asked for. The tail is guessed from its shape and the record parsed: where that
+   * A record whose values will be asked for. The tail is found from the line's end and the record parsed: where that
    * works the line was valid, as it is prefix + value + tail.
    */
-  #openRecord(b: Buffer, at: number, lineEnd: number, stream: string): RecordMessage | undefined {
+  #openRecord(b: Buffer, at: number, lineEnd: number, prefix: Prefix): RecordMessage | undefined {
     const end = b[lineEnd - 1] === CLOSE_BRACE ? lineEnd : trimEnd(b, at, lineEnd)
     if (b[end - 1] !== CLOSE_BRACE || b[at] !== OPEN_BRACE) return undefined
     let to = end - 1
-    let time: string | undefined
+    let tail = NO_TAIL
     if (b[to - 1] !== CLOSE_BRACE) {
-      const tail = this.#timeTail(b, at, to)
-      if (tail < 0) return undefined
-      time = this.#time(b, tail + this.#timeTailBytes.length, to - 1)
-      to = tail
+      to = this.#tailStart(b, at, end)
+      if (to < 0) return undefined
+      const found = this.#tailAt(b, to, end)
+      if (found === undefined) return undefined
+      tail = found
     }
     if (to - at >= maxDepth && isTooDeep(b, at, to))
       throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
@@ -273,60 +326,84 @@ export class MessageReader {
       return undefined
     }
     if (!isObject(plain)) return undefined
-    const message = new RecordMessage(
-      stream,
-      this.#line,
-      { buffer: b, from: at, to },
-      time === undefined ? undefined : { timeExtracted: time },
-    )
+    const message = this.#message(b, at, to, prefix, tail)
     message.adopt(plain)
     return message
   }
 
   /** A record whose bytes will do: its end is found by matching brackets. */
-  #skimRecord(b: Buffer, at: number, end: number, recordEnd: number, stream: string): RecordMessage | undefined {
+  #skimRecord(b: Buffer, at: number, end: number, recordEnd: number, prefix: Prefix): RecordMessage | undefined {
     if (b[at] !== OPEN_BRACE) return undefined
     const to = recordEnd < 0 ? skimValue(b, at, end) : recordEnd
     if (to < 0) return undefined
-    if (b[to] === CLOSE_BRACE && (to + 1 === end || skipSpace(b, to + 1, end) === end))
-      return new RecordMessage(stream, this.#line, { buffer: b, from: at, to })
-    const close = b[end - 1] === CLOSE_BRACE ? end - 1 : trimEnd(b, to, end) - 1
-    if (b[close] !== CLOSE_BRACE || this.#timeTail(b, to, close) !== to) return undefined
-    return new RecordMessage(
-      stream,
-      this.#line,
-      { buffer: b, from: at, to },
-      { timeExtracted: this.#time(b, to + this.#timeTailBytes.length, close - 1) },
-    )
+    const tail = b[to] === CLOSE_BRACE && to + 1 === end ? NO_TAIL : this.#tailAt(b, to, end)
+    return tail === undefined ? undefined : this.#message(b, at, to, prefix, tail)
   }
 
-  /** Where `,"time_extracted":"…"` begins that ends at `close`, or -1. */
-  #timeTail(b: Buffer, from: number, close: number): number {
-    if (b[close - 1] !== QUOTE) return -1
-    const known = this.#timesBytes
-    if (known !== undefined) {
-      const at = close - 1 - known.length - this.#timeTailBytes.length
-      if (at >= from && startsWithAt(b, at, close, this.#timeTailBytes)) return at
-    }
-    for (const tail of TIME_TAILS) {
-      const at = b.lastIndexOf(tail, close - 1)
-      if (at < from) continue
-      this.#timeTailBytes = tail
-      for (let i = at + tail.length; i < close - 1; i++) if (b[i] === QUOTE || b[i] === BACKSLASH) return -1
-      return at
+  /** Whether a line that begins as a RECORD goes on as one. */
+  #isRecordLine(b: Buffer, at: number, end: number, recordEnd: number): boolean {
+    if (b[at] !== OPEN_BRACE) return false
+    const to = recordEnd < 0 ? skimValue(b, at, end) : recordEnd
+    return to > 0 && ((b[to] === CLOSE_BRACE && to + 1 === end) || this.#tailAt(b, to, end) !== undefined)
+  }
+
+  #message(b: Buffer, from: number, to: number, prefix: Prefix, tail: Tail): RecordMessage {
+    const version = tail.version ?? prefix.version
+    const { timeExtracted } = tail
+    const meta = version === undefined && timeExtracted === undefined ? undefined : { version, timeExtracted }
+    return new RecordMessage(prefix.stream, this.#line, { buffer: b, from, to }, meta)
+  }
+
+  /** Where the tail begins that ends at `end`, or -1: the one that the line before had, or a time. */
+  #tailStart(b: Buffer, from: number, end: number): number {
+    const known = this.#tail.bytes
+    const at = end - known.length
+    if (known.length > 0 && at > from && startsWithAt(b, at, end, known)) return at
+    if (b[end - 2] !== QUOTE) return -1
+    let open = end - 3
+    while (open > from && b[open] !== QUOTE && end - open < MAX_TIME_BYTES) open--
+    for (const begin of TIME_TAILS) {
+      const start = open + 1 - begin.length
+      if (start > from && startsWithAt(b, start, end, begin)) return start
     }
     return -1
   }
 
-  /** The text of a time; consecutive records mostly have the same one, which is then the same string. */
-  #time(b: Buffer, from: number, to: number): string {
-    const known = this.#timesBytes
-    if (known !== undefined && known.length === to - from && startsWithAt(b, from, to, known))
-      return this.#times as string
-    const time = textAt(b, from, to)
-    this.#times = time
-    this.#timesBytes = Buffer.from(time)
-    return time
+  /** What [at, end) says where that is the end of a RECORD which can be read without parsing it. */
+  #tailAt(b: Buffer, at: number, end: number): Tail | undefined {
+    const known = this.#tail
+    if (known.bytes.length === end - at && startsWithAt(b, at, end, known.bytes)) return known
+    if (b[at] === CLOSE_BRACE) return skipSpace(b, at + 1, end) === end ? NO_TAIL : undefined
+    for (const begin of TIME_TAILS) {
+      if (!startsWithAt(b, at, end, begin)) continue
+      const from = at + begin.length
+      let i = from
+      for (;;) {
+        const c = b[i] as number
+        if (c === QUOTE) break
+        if (c === BACKSLASH || c < 32 || i - from > MAX_TIME_BYTES || i >= end) return undefined
+        i++
+      }
+      if (b[i + 1] !== CLOSE_BRACE || skipSpace(b, i + 2, end) !== end) return undefined
+      const timeExtracted = textAt(b, from, i)
+      const tail = { bytes: NO_TAIL.bytes, version: undefined, timeExtracted }
+      // Worth comparing bytes with only where times come in runs.
+      if (timeExtracted === this.#time) this.#tail = { ...tail, bytes: new Uint8Array(b.subarray(at, end)) }
+      this.#time = timeExtracted
+      return tail
+    }
+    return undefined
+  }
+
+  /** Adds the line at [from, end) to what is handed out untouched. */
+  #pass(out: Message[], b: Buffer, from: number, end: number, records: number): void {
+    const to = Math.min(end + 1, b.length)
+    const last = out[out.length - 1] as Message | UntouchedLines | undefined
+    if (last !== undefined && last.type === 'LINES' && last.to === from && last.buffer === b) {
+      last.to = to
+      last.count++
+      last.records += records
+    } else out.push(new UntouchedLines(b, from, to, records) as unknown as Message)
   }
 
   #readOther(b: Buffer, lineFrom: number, lineEnd: number, out: Message[]): void {
@@ -341,19 +418,23 @@ export class MessageReader {
       return
     }
     const members = new Map<string, { from: number; to: number }>()
-    let order = ''
+    const order: string[] = []
     const to = skimMembers(b, from, end, (m) => {
-      if (members.size < 64 || members.has(m.key)) members.set(m.key, m)
-      order += `${m.key}\n`
+      members.set(m.key, m)
+      order.push(m.key)
     })
     if (to === TOO_DEEP) throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
     const text = (): string => textAt(b, from, end)
     if (to === INCOMPLETE || to !== end) throw this.#notJson(text())
     const record = members.get('record')
     const parsed = this.#parseEnvelope(b, from, end, members, record)
-    if (record !== undefined && parsed.type === 'RECORD')
-      this.#learnPrefix(b, lineFrom, from, record.from, order, parsed)
-    messagesOf(parsed, this.#keys, out)
+    const before = out.length
+    messagesOf(parsed, this.#schemas, out)
+    if (this.#untouched && out.length === before + 1 && isAsSingerHasIt(parsed)) {
+      out.pop()
+      this.#pass(out, b, from, lineEnd, parsed.type === 'RECORD' ? 1 : 0)
+    }
+    if (parsed.recordBytes !== undefined && lineFrom === from) this.#learn(parsed, { b, from, end, order })
   }
 
   /** Parses everything but the record, which stays bytes (and is opened where that is wanted). */
@@ -365,7 +446,9 @@ export class MessageReader {
     record: { from: number; to: number } | undefined,
   ): ParsedMessage {
     try {
-      if (record === undefined || b[record.from] !== OPEN_BRACE) {
+      const type = members.get('type')
+      const isRecord = type !== undefined && /^"record"$/i.test(textAt(b, type.from, type.to))
+      if (record === undefined || !isRecord || b[record.from] !== OPEN_BRACE) {
         const body = parseExact(textAt(b, from, end))
         const value = members.get('value')
         return {
@@ -407,18 +490,31 @@ export class MessageReader {
     return this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(cause) }, cause)
   }
 
-  /** Remembers how the lines of a substream begin, where nothing but type and stream stands before the record. */
-  #learnPrefix(
-    b: Buffer,
-    lineFrom: number,
-    from: number,
-    recordFrom: number,
-    order: string,
-    parsed: ParsedMessage,
+  /** Remembers how the lines of a substream begin and end, where that says the same in every such line. */
+  #learn(
+    { body, recordBytes }: ParsedMessage,
+    line: { readonly b: Buffer; readonly from: number; readonly end: number; readonly order: readonly string[] },
   ): void {
-    if (lineFrom !== from || !/^(type\nstream|stream\ntype)\nrecord\n(time_extracted\n)?$/.test(order)) return
-    if (typeof parsed.body['stream'] !== 'string') return
-    this.#prefixes.unshift({ stream: parsed.body['stream'], bytes: new Uint8Array(b.subarray(from, recordFrom)) })
+    const { b, from, end, order } = line
+    const { from: recordFrom, to: recordTo } = recordBytes as { readonly from: number; readonly to: number }
+    const at = order.indexOf('record')
+    const before = order.slice(0, at)
+    const behind = order.slice(at + 1)
+    if (new Set(order).size !== order.length) return
+    if (!before.every((key) => BEFORE_RECORD.has(key)) || !behind.every((key) => BEHIND_RECORD.has(key))) return
+    if (!before.includes('type') || !before.includes('stream')) return
+    const stream = body['stream'] as string
+    const bringsKeys = before.includes('key_fields') || before.includes('schema')
+    if (this.#untouched && (bringsKeys || body['type'] !== 'RECORD')) return
+    const version = before.includes('version') ? versionOf(body) : undefined
+    const schema = bringsKeys ? this.#schemas.get(stream) : undefined
+    if (behind.length > 0 && end - recordTo <= MAX_TAIL_BYTES) {
+      const tail = { version: behind.includes('version') ? versionOf(body) : undefined, timeExtracted: timeOf(body) }
+      this.#tail = { bytes: new Uint8Array(b.subarray(recordTo, end)), ...tail }
+    }
+    const bytes = new Uint8Array(b.subarray(from, recordFrom))
+    this.#prefixes = this.#prefixes.filter((p) => Buffer.compare(p.bytes, bytes) !== 0)
+    this.#prefixes.unshift({ stream, bytes, version, schema })
     if (this.#prefixes.length > MAX_PREFIXES) this.#prefixes.pop()
   }
 
@@ -438,7 +534,11 @@ export class MessageReader {
       if (!isObject(body))
         throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: 'a message is a transit map' })
       const element = textAt(b, at, to)
-      messagesOf({ ...envelopeOf(body), line: this.#line, text: () => element, valueText: undefined }, this.#keys, out)
+      messagesOf(
+        { ...envelopeOf(body), line: this.#line, text: () => element, valueText: undefined },
+        this.#schemas,
+        out,
+      )
       at = skipSpace(b, to, end)
     }
   }
@@ -453,6 +553,23 @@ const envelopeOf = (body: JsonObject): { readonly type: string; readonly body: J
 const lastLineEnd = (b: Buffer, from: number, end: number): number => {
   const newline = b.lastIndexOf(NEWLINE, end - 1)
   return newline < from ? from : newline + 1
+}
+
+/** Whether Singer itself would have written this line: nothing in it must be said another way. */
+const isAsSingerHasIt = ({ type, body }: ParsedMessage): boolean => {
+  if (body['type'] !== type) return false
+  switch (type) {
+    case 'RECORD':
+      return body['key_fields'] === undefined && !isObject(body['schema'])
+    case 'SCHEMA':
+      return Array.isArray(body['key_properties'])
+    case 'STATE':
+    case 'ACTIVATE_VERSION':
+    case 'BATCH':
+      return true
+    default:
+      return false
+  }
 }
 
 const asBuffer = (chunk: Uint8Array): Buffer =>
