@@ -1,4 +1,4 @@
-import { Digest } from '../books/digest.ts'
+import type { Digest } from '../books/digest.ts'
 import { MillraceError } from '../errors/error.ts'
 import { NEWLINE, skimValue, startsWithAt } from '../message/bytes.ts'
 import { encodeJson, isObject, type Json, type JsonObject, parseExact } from '../message/json.ts'

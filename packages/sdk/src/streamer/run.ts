@@ -12,6 +12,7 @@ import { encodeJson, type Json, type JsonObject } from '../message/json.ts'
 import type { Report } from '../report/types.ts'
 import { discoverCatalog, pruneSchema, type Selected, selectionOf } from './catalog.ts'
 import { type Emitted, RecordEncoder } from './encode.ts'
+import { PieceOutput } from './piece-output.ts'
 import { GreatestKey, StateKeeper } from './state.ts'
 import {
   Bookmark,
@@ -49,15 +50,10 @@ export interface StreamerRunOptions {
   readonly graceMs?: number
 }
 
-/** Output is handed over in pieces of at least so many bytes. */
-const writeBytes = 64 * 1024
 /** Records yielded one by one are gathered up to this number. */
 const gatherRecords = 1000
 /** Gathered output older than this is handed over, in milliseconds, so that a slow source is seen at once. */
 const lingerMs = 500
-/** How long a source that never waits may keep the event loop, in milliseconds. */
-const turnMs = 50
-
 /**
  * Runs a streamer. Resolves when all is written, also after a stop. Throws what the streamer throws, CATALOG_INVALID,
  * STATE_UNREADABLE, MESSAGE_WRITE_NOT_FINITE, PIPE_CLOSED; what was read before is written, with its state.
@@ -100,11 +96,13 @@ class Sync {
   readonly #options: StreamerRunOptions
   readonly #state: StateKeeper
   readonly #emitted = new Map<string, Emitted>()
-  readonly #output: Output
+  readonly #output: PieceOutput
   #gathered: JsonObject[] = []
   #gatheredFor: Desk | undefined
   #sinceState = 0
   #stateAt = performance.now()
+  #lastState = ''
+  #addedAtState = 0
   #abandoned = false
 
   constructor(streamer: Streamer, ctx: StreamerContext, options: StreamerRunOptions) {
@@ -112,7 +110,7 @@ class Sync {
     this.#ctx = ctx
     this.#options = options
     this.#state = new StateKeeper(options.state)
-    this.#output = new Output(options.write)
+    this.#output = new PieceOutput(options.write)
   }
 
   async run(): Promise<void> {
@@ -377,7 +375,12 @@ class Sync {
   #writeState(): void | Promise<void> {
     this.#sinceState = 0
     this.#stateAt = performance.now()
-    this.#output.add(Buffer.from(`${encodeJson({ type: 'STATE', value: this.#state.value() })}\n`))
+    const text = encodeJson(this.#state.value())
+    // The same state again says something only where there are records between.
+    if (text !== this.#lastState || this.#output.added !== this.#addedAtState)
+      this.#output.add(Buffer.from(`{"type":"STATE","value":${text}}\n`))
+    this.#lastState = text
+    this.#addedAtState = this.#output.added
     return this.#output.wait()
   }
 
@@ -424,80 +427,4 @@ const ofAuthor = (desk: Desk, why: string): MillraceError =>
 const rotate = (selected: readonly Selected[], current: string | undefined): readonly Selected[] => {
   const at = selected.findIndex((s) => s.name === current)
   return at <= 0 ? selected : [...selected.slice(at), ...selected.slice(0, at)]
-}
-
-/** Gathers output into pieces and hands them over one at a time. */
-class Output {
-  readonly #write: StreamerRunOptions['write']
-  #parts: Uint8Array[] = []
-  #bytes = 0
-  #writing: Promise<void> | undefined
-  #failure: { readonly error: unknown } | undefined
-  #turnAt = performance.now()
-
-  constructor(write: StreamerRunOptions['write']) {
-    this.#write = write
-  }
-
-  add(part: Uint8Array): void {
-    if (part.length === 0) return
-    this.#parts.push(part)
-    this.#bytes += part.length
-  }
-
-  fail(error: unknown): void {
-    this.#failure ??= { error }
-  }
-
-  /** What has to be waited for before more may be added: nothing, until a piece is full. */
-  wait(): void | Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure.error
-    if (this.#bytes >= writeBytes) return this.#full()
-    if (performance.now() - this.#turnAt > turnMs) return this.#turn()
-  }
-
-  /** Hands over everything and waits until it was taken. */
-  async flush(): Promise<void> {
-    while (this.#bytes > 0 || this.#writing !== undefined) {
-      if (this.#writing === undefined) this.#begin()
-      await this.#writing
-      if (this.#failure !== undefined) throw this.#failure.error
-    }
-    if (this.#failure !== undefined) throw this.#failure.error
-  }
-
-  /** Begins to hand over what there is, unless something is on its way. */
-  lingering(): void {
-    if (this.#bytes > 0 && this.#writing === undefined) this.#begin()
-  }
-
-  /** Waits for the piece before, then begins this one: encoding and writing overlap, and two pieces are held at most. */
-  async #full(): Promise<void> {
-    if (this.#writing !== undefined) await this.#writing
-    if (this.#failure !== undefined) throw this.#failure.error
-    if (this.#bytes > 0 && this.#writing === undefined) this.#begin()
-    if (performance.now() - this.#turnAt > turnMs) await this.#turn()
-  }
-
-  /** Lets timers and signals have their turn. */
-  async #turn(): Promise<void> {
-    await new Promise<void>((done) => setImmediate(done))
-    this.#turnAt = performance.now()
-  }
-
-  #begin(): void {
-    const parts = this.#parts
-    this.#parts = []
-    this.#bytes = 0
-    const piece = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
-    this.#writing = (async () => {
-      try {
-        await this.#write(piece)
-      } catch (error) {
-        this.fail(error)
-      } finally {
-        this.#writing = undefined
-      }
-    })()
-  }
 }

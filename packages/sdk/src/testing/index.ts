@@ -1,0 +1,2 @@
+export * from './dials.ts'
+export { streamerSuite, type StreamerSuiteOptions } from './streamer-suite.ts'
