@@ -17,15 +17,15 @@ const block = (text: string): string => `\`\`\`text\n${text}\n\`\`\``
 
 /** The reference of the command line: what each command's --help says. */
 export const files = async (): Promise<Readonly<Record<string, string>>> => {
-  const sections = commandTable.map(
-    async ({ path }) => `## millrace ${path}\n\n${block(await helpOf(path.split(' ')))}`,
-  )
+  const section = async (path: string): Promise<string> =>
+    `## millrace ${path}\n\n${block(await helpOf(path.split(' ')))}`
+  const [all, ...each] = await Promise.all([helpOf([]), ...commandTable.map((entry) => section(entry.path))])
   const page = [
     '# The command line',
     'Every command of `millrace`, as its `--help` tells it.',
     generatedNote('the command table in packages/cli/src/commands'),
-    block(await helpOf([])),
-    ...(await Promise.all(sections)),
+    block(all ?? ''),
+    ...each,
   ]
   return { 'docs/reference/cli.md': `${page.join('\n\n')}\n` }
 }
