@@ -1,0 +1,2 @@
+export { compileMaps } from './maps.ts'
+export { compileSchema } from './validation.ts'

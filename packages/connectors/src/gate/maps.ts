@@ -1,0 +1,234 @@
+/**
+ * The `maps:` section of a pipeline: what happens to records between the reader and the persister. The order is fixed:
+ * filter (on the record as it came), drop, mask, rename. Numbers stay exact and fields keep their order
+ * (docs/reference/maps.md).
+ */
+import {
+  type CompileMap,
+  isObject,
+  type Json,
+  type JsonObject,
+  MillraceError,
+  nearest,
+  type RecordMessage,
+  type SchemaMessage,
+  type SubstreamMap,
+} from '@millrace/sdk'
+import { type Filter, FilterFault, readFilter } from './filter.ts'
+import { type MaskKind, masked, maskedSchema, maskKinds } from './mask.ts'
+
+/** The maps of one substream, read from the project file. */
+interface SubstreamRules {
+  readonly renameTo: string | undefined
+  readonly rename: ReadonlyMap<string, string>
+  readonly drop: ReadonlySet<string>
+  readonly mask: ReadonlyMap<string, MaskKind>
+  readonly salt: string
+  readonly filter: ((schema: JsonObject) => Filter) | undefined
+}
+
+const settings = ['rename_to', 'rename', 'drop', 'mask', 'mask_salt', 'filter']
+
+/** Reads the rules of one substream; enters what is wrong with them into `problems`. */
+class RulesReader {
+  readonly #where: string
+  readonly #problems: string[]
+  constructor(where: string, problems: string[]) {
+    this.#where = where
+    this.#problems = problems
+  }
+
+  read(rules: Json): SubstreamRules | undefined {
+    if (!isObject(rules)) {
+      this.#problem('must be an object')
+      return undefined
+    }
+    for (const key of Object.keys(rules)) {
+      if (settings.includes(key)) continue
+      const near = nearest(key, settings)
+      this.#problem(`has no "${key}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`)
+    }
+    const drop = new Set(this.#drops(rules['drop']))
+    const mask = new Map(this.#pairs(rules, 'mask') as [string, MaskKind][])
+    for (const [field, kind] of mask) {
+      if (!maskKinds.includes(kind)) this.#problem(`mask of ${field} must be one of ${maskKinds.join(', ')}`)
+      if (drop.has(field)) this.#problem(`masks ${field} and drops it`)
+    }
+    const rename = new Map(this.#pairs(rules, 'rename'))
+    for (const field of rename.keys()) if (drop.has(field)) this.#problem(`renames ${field} and drops it`)
+    if (new Set(rename.values()).size < rename.size) this.#problem('renames two fields to one name')
+    return {
+      renameTo: this.#text(rules, 'rename_to'),
+      rename,
+      drop,
+      mask,
+      salt: this.#text(rules, 'mask_salt') ?? '',
+      filter: this.#filter(this.#text(rules, 'filter')),
+    }
+  }
+
+  #problem(why: string): void {
+    this.#problems.push(`maps of ${this.#where} ${why}`)
+  }
+
+  #text(rules: JsonObject, key: string): string | undefined {
+    const value = rules[key]
+    if (value === undefined || value === null) return undefined
+    if (typeof value === 'string' && value !== '') return value
+    this.#problem(`need a text for ${key}`)
+    return undefined
+  }
+
+  #drops(value: Json | undefined): readonly string[] {
+    if (value === undefined || value === null) return []
+    if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value as string[]
+    this.#problem('need a list of field names for drop')
+    return []
+  }
+
+  #pairs(rules: JsonObject, key: string): [string, string][] {
+    const value = rules[key]
+    if (value === undefined || value === null) return []
+    if (isObject(value)) {
+      const entries = Object.entries(value)
+      if (entries.every(([, v]) => typeof v === 'string' && v !== '')) return entries as [string, string][]
+    }
+    this.#problem(`need field names with texts for ${key}`)
+    return []
+  }
+
+  #filter(expression: string | undefined): SubstreamRules['filter'] {
+    if (expression === undefined) return undefined
+    try {
+      return readFilter(expression)
+    } catch (e) {
+      if (!(e instanceof FilterFault)) throw e
+      this.#problem(`have a filter that cannot be read: ${e.message}`)
+      return undefined
+    }
+  }
+}
+
+/** Sets a field of a new object; `__proto__` is a name like any other. */
+const put = (to: Record<string, Json>, key: string, value: Json): void => {
+  if (key === '__proto__')
+    Object.defineProperty(to, key, { value, enumerable: true, configurable: true, writable: true })
+  else to[key] = value
+}
+
+/** The schema as the persister gets it. Throws CONFIG_INVALID where a rule would take the record's identity away. */
+const mappedSchema = (rules: SubstreamRules, schema: SchemaMessage): SchemaMessage => {
+  const problems: string[] = []
+  for (const key of schema.keyProperties) {
+    if (rules.drop.has(key)) problems.push(`drop key property ${key}`)
+    const kind = rules.mask.get(key)
+    if (kind === 'redact' || kind === 'last4')
+      problems.push(`mask key property ${key} by ${kind}, so that records would replace each other (hash does not)`)
+  }
+  const rename = (name: string): string => rules.rename.get(name) ?? name
+  const { properties, required } = schema.schema
+  const to: Record<string, Json> = {}
+  if (isObject(properties)) {
+    for (const [name, of] of Object.entries(properties)) {
+      if (rules.drop.has(name)) continue
+      const kind = rules.mask.get(name)
+      if (Object.hasOwn(to, rename(name))) problems.push(`rename a field to ${rename(name)}, which is there already`)
+      put(to, rename(name), kind === undefined ? of : maskedSchema(kind, of))
+    }
+  }
+  if (problems.length > 0)
+    throw new MillraceError('CONFIG_INVALID', {
+      what: `maps of ${schema.stream}`,
+      problems,
+      fix: 'Change `maps:` in millrace.yaml; see docs/reference/maps.md.',
+    })
+  return {
+    ...schema,
+    stream: rules.renameTo ?? schema.stream,
+    schema: {
+      ...schema.schema,
+      ...(isObject(properties) ? { properties: to } : {}),
+      ...(Array.isArray(required)
+        ? {
+            required: required
+              .filter((n) => typeof n === 'string' && !rules.drop.has(n) && rules.mask.get(n) !== 'redact')
+              .map((n) => rename(String(n))),
+          }
+        : {}),
+    },
+    keyProperties: schema.keyProperties.map(rename),
+    ...(schema.bookmarkProperties === undefined
+      ? {}
+      : { bookmarkProperties: schema.bookmarkProperties.filter((n) => !rules.drop.has(n)).map(rename) }),
+  }
+}
+
+/** The record with fields dropped, masked and renamed. */
+const mappedRecord = (rules: SubstreamRules, record: RecordMessage): JsonObject => {
+  const to: Record<string, Json> = {}
+  for (const [name, value] of Object.entries(record.record)) {
+    if (rules.drop.has(name)) continue
+    const kind = rules.mask.get(name)
+    const target = rules.rename.get(name) ?? name
+    if (Object.hasOwn(to, target))
+      throw new MillraceError('VALUE_NOT_STORABLE', {
+        line: record.line,
+        stream: record.stream,
+        field: target,
+        why: 'a map renames another field to it, and the record has both',
+      })
+    put(to, target, kind === undefined ? value : masked(value, kind, rules.salt))
+  }
+  return to
+}
+
+const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
+  const schema = mappedSchema(rules, message)
+  const filter = rules.filter?.(message.schema)
+  const changes = rules.rename.size + rules.drop.size + rules.mask.size > 0
+  return {
+    schema,
+    apply: (record) => {
+      if (filter !== undefined) {
+        try {
+          if (!filter(record.record)) return undefined
+        } catch (e) {
+          if (!(e instanceof FilterFault)) throw e
+          throw new MillraceError('VALUE_NOT_STORABLE', {
+            line: record.line,
+            stream: record.stream,
+            field: '(the filter)',
+            why: `it gives no answer for this record: ${e.message}`,
+          })
+        }
+      }
+      // A record that stays as it is keeps its bytes; its new substream is in the schema.
+      return changes ? record.with(mappedRecord(rules, record), schema.stream) : record
+    },
+  }
+}
+
+/**
+ * Makes the maps of a pipeline from the `maps:` section of its project file. The rules of a substream's own name count,
+ * else those under `*`. Throws CONFIG_INVALID with everything that is wrong.
+ */
+export const compileMaps = (config: JsonObject): CompileMap => {
+  const problems: string[] = []
+  const rules = new Map<string, SubstreamRules>()
+  for (const [name, of] of Object.entries(config)) {
+    const read = new RulesReader(name === '*' ? 'all substreams (*)' : name, problems).read(of)
+    if (read !== undefined) rules.set(name, read)
+  }
+  if (rules.get('*')?.renameTo !== undefined)
+    problems.push('maps of all substreams (*) must not have rename_to: they would become one')
+  if (problems.length > 0)
+    throw new MillraceError('CONFIG_INVALID', {
+      what: 'maps',
+      problems,
+      fix: 'See docs/reference/maps.md for every setting.',
+    })
+  return (schema) => {
+    const own = rules.get(schema.stream) ?? rules.get('*')
+    return own === undefined ? undefined : mapOf(own, schema)
+  }
+}

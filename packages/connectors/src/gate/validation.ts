@@ -1,0 +1,164 @@
+/**
+ * Checks records against the schema of their substream: JSON Schema, drafts 4 to 2020-12, compiled by Ajv.
+ *
+ * A schema comes with the data and is not trusted: its size is limited, it refers to nothing outside itself, its patterns
+ * cannot take for ever (patterns.ts), and a check that goes round in circles is stopped (docs/decisions/0003).
+ */
+import { createRequire } from 'node:module'
+import {
+  type CompileSchema,
+  encodeJson,
+  isMillraceError,
+  type JsonObject,
+  MillraceError,
+  type RecordCheck,
+  type SchemaMessage,
+} from '@millrace/sdk'
+import type { Ajv, FuncKeywordDefinition, Options } from 'ajv'
+import { formats } from './formats.ts'
+import { areUnique, multipleCheck } from './keywords.ts'
+import { type Dialect, type NormalSchema, normalSchema, stepKeyword } from './normal-schema.ts'
+import { safePattern } from './patterns.ts'
+import { violationOf } from './violations.ts'
+
+/** Longest text of a schema, in characters. */
+const maxSchemaLength = 8 * 1024 * 1024
+/** How many checks are kept; the one used longest ago goes first. */
+const maxKept = 200
+/** How often one record's check may follow a reference. */
+const maxSteps = 2_000_000
+
+type AjvClass = new (options: Options) => Ajv
+type Checked = { (data: unknown): boolean; errors?: Parameters<typeof violationOf>[0] }
+
+/** Ajv takes 40 ms to load, so it is loaded with the first schema, and only the draft that it needs. */
+const load = createRequire(import.meta.url)
+const classes = new Map<Dialect, AjvClass>()
+const ajvFor = (dialect: Dialect): AjvClass => {
+  let found = classes.get(dialect)
+  if (found === undefined) {
+    if (dialect === '2020-12') found = (load('ajv/dist/2020') as { readonly Ajv2020: AjvClass }).Ajv2020
+    else if (dialect === '2019-09') found = (load('ajv/dist/2019') as { readonly Ajv2019: AjvClass }).Ajv2019
+    else found = (load('ajv') as { readonly Ajv: AjvClass }).Ajv
+    classes.set(dialect, found)
+  }
+  return found
+}
+
+/** Counts the references that one check follows. */
+interface Steps {
+  left: number
+}
+
+class TooManySteps extends Error {}
+
+const newAjv = (normal: NormalSchema, steps: Steps): Ajv => {
+  const ajv = new (ajvFor(normal.dialect))({
+    meta: false,
+    validateSchema: false,
+    addUsedSchema: false,
+    inlineRefs: false,
+    strict: false,
+    strictNumbers: false,
+    logger: false,
+    messages: false,
+    ownProperties: normal.hasInheritedNames,
+    code: { regExp: Object.assign((pattern: string) => safePattern(pattern), { code: 'safePattern' }) as never },
+  })
+  for (const [name, { check }] of Object.entries(formats)) ajv.addFormat(name, check)
+  const keyword = (definition: FuncKeywordDefinition): void => {
+    ajv.addKeyword({ errors: false, ...definition })
+  }
+  keyword({
+    keyword: 'exactMultipleOf',
+    type: 'number',
+    schemaType: 'number',
+    compile: (of: number) => multipleCheck(of),
+  })
+  keyword({
+    keyword: 'exactUniqueItems',
+    type: 'array',
+    schemaType: 'boolean',
+    validate: (_: unknown, items: unknown[]) => areUnique(items),
+  })
+  keyword({
+    keyword: stepKeyword,
+    validate: () => {
+      if (--steps.left < 0) throw new TooManySteps()
+      return true
+    },
+  })
+  return ajv
+}
+
+const fault = (message: SchemaMessage, why: string, cause?: unknown): MillraceError =>
+  new MillraceError('SCHEMA_INVALID', { line: message.line, stream: message.stream, why: why.slice(0, 300) }, { cause })
+
+const wordsOf = (e: unknown): string => {
+  if (e instanceof RangeError) return 'it is too large or nested too deep'
+  return e instanceof Error ? (e.message.split('\n')[0] ?? e.name) : String(e)
+}
+
+/** The check of a schema alone; throws at a record whose check does not end. */
+const checkOf = (text: string, message: SchemaMessage): RecordCheck => {
+  const steps: Steps = { left: maxSteps }
+  let normal: NormalSchema
+  let validate: Checked
+  try {
+    normal = normalSchema(JSON.parse(text) as JsonObject, text)
+    validate = newAjv(normal, steps).compile(normal.schema) as Checked
+  } catch (e) {
+    throw fault(message, wordsOf(e), e)
+  }
+  const { stream, line } = message
+  if (!normal.hasRefs) return (record) => (validate(record) ? undefined : violationOf(validate.errors))
+  const check: RecordCheck = (record) => {
+    steps.left = maxSteps
+    try {
+      return validate(record) ? undefined : violationOf(validate.errors)
+    } catch (e) {
+      if (isMillraceError(e)) throw e
+      if (e instanceof RangeError || e instanceof TooManySteps)
+        throw new MillraceError(
+          'SCHEMA_INVALID',
+          { line, stream, why: 'its references go round in circles' },
+          { cause: e },
+        )
+      throw e
+    }
+  }
+  check({})
+  return check
+}
+
+/** Every key property must be there and not null: without it a record has no identity. */
+const withKeys = (check: RecordCheck, keys: readonly string[]): RecordCheck => {
+  if (keys.length === 0) return check
+  const rule = 'is a key property and must not be missing or null'
+  return (record) => {
+    for (const key of keys) {
+      const value = record[key]
+      if (value === undefined || value === null || (typeof value === 'function' && !Object.hasOwn(record, key)))
+        return { field: key, rule }
+    }
+    return check(record)
+  }
+}
+
+const kept = new Map<string, RecordCheck>()
+
+/**
+ * The check of a substream's records: they must fit its schema, and have all their key properties. Compiled once for
+ * each distinct schema. Formats and keywords that are not known say nothing. Throws SCHEMA_INVALID.
+ */
+export const compileSchema: CompileSchema = (message) => {
+  const text = encodeJson(message.schema)
+  if (text.length > maxSchemaLength) throw fault(message, `it is longer than ${maxSchemaLength} characters`)
+  const mark = `${encodeJson([message.stream, message.keyProperties])}${text}`
+  let check = kept.get(mark)
+  if (check === undefined) check = withKeys(checkOf(text, message), message.keyProperties)
+  else kept.delete(mark)
+  kept.set(mark, check)
+  if (kept.size > maxKept) kept.delete(kept.keys().next().value as string)
+  return check
+}
