@@ -119,9 +119,12 @@ const fail = async (e: unknown, argv: readonly string[], found: Found | undefine
   const asked = argv.includes('--log-format')
     ? argv[argv.indexOf('--log-format') + 1]
     : argv.find((a) => a.startsWith('--log-format='))?.slice(13)
-  const logs = found?.is === 'command' && found.entry.logs === true && logFormatOf(asked, process.env) === 'json'
+  const code = exitCodeFor(e)
+  // A slip of the pen is for the one who typed it; everything else belongs into the log, where there is one.
+  const logs =
+    found?.is === 'command' && found.entry.logs === true && code !== 64 && logFormatOf(asked, process.env) === 'json'
   process.stderr.write(failureText(e, argv.includes('--json') ? 'json' : logs ? 'log' : 'text'))
-  return exitCodeFor(e)
+  return code
 }
 
 /** Waits until what was written to a pipe has left, or its reader is gone. */

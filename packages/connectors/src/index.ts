@@ -9,3 +9,6 @@ export const builtInStreamers = (): Registry<Streamer> => createRegistry('stream
 
 /** A registry of the persisters that come with Millrace. */
 export const builtInPersisters = (): Registry<Persister> => createRegistry('persister', manifest.persisters)
+
+/** The gate: checks and maps of records. Loaded when it is needed: its libraries are the dearest to load here. */
+export const loadGate = async (): Promise<typeof import('./gate/index.ts')> => await import('./gate/index.ts')

@@ -56,6 +56,8 @@ export type CommandSource = CommandDefinition | ((argv: readonly string[]) => Pr
 export interface DefinedFor {
   readonly definition: CommandDefinition
   readonly argv: readonly string[]
+  /** Its words, where they became more: `streamer git`. */
+  readonly path?: string
 }
 
 /** Options that every command has. */

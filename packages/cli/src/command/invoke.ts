@@ -8,8 +8,12 @@ import { OptionValues } from './option-values.ts'
 /** Answers the exit code. Throws COMMAND_USAGE for arguments that the command does not have. */
 export const invoke = async (path: string, source: CommandSource, argv: readonly string[]): Promise<number> => {
   const defined = typeof source === 'function' ? await source(argv) : source
-  const { definition, argv: rest } = 'definition' in defined ? defined : { definition: defined, argv }
-  const command = commanderOf(path, definition)
+  const {
+    definition,
+    argv: rest,
+    path: words = path,
+  } = 'definition' in defined ? defined : { definition: defined, argv, path: undefined }
+  const command = commanderOf(words, definition)
   try {
     command.parse([...rest], { from: 'user' })
   } catch (e) {
@@ -17,7 +21,7 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
     if (e.code === 'commander.helpDisplayed') return 0
     throw new MillraceError(
       'COMMAND_USAGE',
-      { why: reasonOf(e), fix: `See \`millrace ${path} --help\`.` },
+      { why: reasonOf(e), fix: `See \`millrace ${words} --help\`.` },
       { cause: e },
     )
   }
