@@ -12,7 +12,7 @@ import { type ReaderOptions, readMessages } from '../message/reader.ts'
 import type { Message } from '../message/types.ts'
 import { Intake, StopAt } from './intake.ts'
 import type { PersisterRunOptions, PersisterRunResult } from './run-types.ts'
-import { Ticker } from './ticker.ts'
+import { Turns } from './turns.ts'
 import type { Persister, PersisterSession } from './types.ts'
 
 /** A flush is made at a STATE once this much came since the last, and after ten times as much without one. */
@@ -165,22 +165,14 @@ class PersisterRun {
   async #readAll(): Promise<void> {
     const { input, signal, kill } = this.#options
     const reader = readMessages(this.#counted(input), this.#readerOptions)
-    using ticker = new Ticker(progressMs, [signal, ...(kill === undefined ? [] : [kill])])
-    let next = reader.next()
+    using turns = new Turns(reader, progressMs, [signal, ...(kill === undefined ? [] : [kill])])
     for (;;) {
       const asked = performance.now()
-      const turn = await Promise.race([next, ticker.tick()])
+      const turn = await turns.next()
       this.#waitingMs += performance.now() - asked
       if (kill?.aborted === true) throw new MillraceError('INTERRUPTED', { signal: 'second request' })
-      if (signal.aborted) {
-        next.catch(() => {})
-        return
-      }
-      if (turn !== 'tick') {
-        if (turn.done === true) return
-        await this.#takeAll(turn.value)
-        next = reader.next()
-      }
+      if (turn.is === 'end' || signal.aborted) return
+      if (turn.is === 'value') await this.#takeAll(turn.value)
       if (this.#release.isDue(false)) await this.#flush()
       await this.#progress()
     }
