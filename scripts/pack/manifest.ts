@@ -37,6 +37,8 @@ export const packedManifest = (cli: Manifest, bundled: readonly Manifest[]): Rea
   const all = Object.assign({}, ...bundled.map((one) => one.dependencies), dependencies) as Record<string, string>
   return {
     ...rest,
+    // Not said in the clone: `npm ci` there brings this Node along, and would warn under the one that runs npm.
+    engines: { node: '>=24' },
     files: ['bin', 'dist'],
     exports: packedExports(exports),
     dependencies: Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1))),
