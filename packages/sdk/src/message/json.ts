@@ -44,8 +44,9 @@ export const parseExact = (text: string): Json =>
 export const exactNumber = (value: number, source: string): number | bigint | Decimal => {
   if (source.length <= 15 && Number.isFinite(value) && (value !== 0 || !/[1-9]/.test(source)) && !/[eE]/.test(source))
     return value
-  if (Number.isFinite(value) && sameDecimal(String(value), source)) return value
-  return /^-?[0-9]+$/.test(source) ? BigInt(source) : new Decimal(source)
+  // A double beyond 2^53 may print the very digits of its source and still be another integer: 4611686018427388000.
+  if (/^-?[0-9]+$/.test(source)) return Number.isSafeInteger(value) ? value : BigInt(source)
+  return Number.isFinite(value) && sameDecimal(String(value), source) ? value : new Decimal(source)
 }
 
 /** Whether two decimal texts name the same number: 1.50e1 is 15. */

@@ -22,7 +22,7 @@ import {
   trimEnd,
 } from './bytes.ts'
 import { HeaderReader, type ContentType } from './header.ts'
-import { isObject, type JsonObject, parseExact } from './json.ts'
+import { encodeJson, isObject, type JsonObject, parseExact } from './json.ts'
 import { LineScanner, maxScanBytes } from './line-scan.ts'
 import { type KnownSchema, messagesOf, type ParsedMessage, timeOf, versionOf } from './parse.ts'
 import { jsonFault, RecordMessage } from './record.ts'
@@ -533,12 +533,8 @@ export class MessageReader {
       }
       if (!isObject(body))
         throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: 'a message is a transit map' })
-      const element = textAt(b, at, to)
-      messagesOf(
-        { ...envelopeOf(body), line: this.#line, text: () => element, valueText: undefined },
-        this.#schemas,
-        out,
-      )
+      const text = (): string => encodeJson(body)
+      messagesOf({ ...envelopeOf(body), line: this.#line, text, valueText: undefined }, this.#schemas, out)
       at = skipSpace(b, to, end)
     }
   }
