@@ -65,6 +65,8 @@ export async function* git(
     env: environment(),
   })
   const ended = outcome(child)
+  // Where it cannot be started, its output never ends by itself.
+  if (child.pid === undefined) throw failure(path, await ended, '')
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString()).slice(-tailBytes)
@@ -96,10 +98,7 @@ interface Outcome {
 
 const outcome = (child: ChildProcessByStdio<Writable, Readable, Readable>): Promise<Outcome> =>
   new Promise((done) => {
-    child.once('error', (error) => {
-      child.stdout.destroy()
-      done({ code: null, error })
-    })
+    child.once('error', (error) => done({ code: null, error }))
     child.once('close', (code) => done({ code }))
   })
 
