@@ -3,6 +3,7 @@
  * nothing but the table of commands; parsing, colours and the rest come with the command itself.
  */
 import { readFileSync } from 'node:fs'
+import './command/handed-over.ts'
 import { aliases, type CommandEntry, commandTable, groupDefaults, groups } from './commands/table.ts'
 
 /** Runs millrace with these arguments and ends the process. Never rejects. */

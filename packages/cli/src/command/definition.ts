@@ -45,7 +45,8 @@ export interface CommandDefinition {
   readonly logs?: boolean
   /** Printed at the end of its help. */
   readonly more?: string
-  /** Answers the exit code; nothing for 0. */
+  /** Answers the exit code; undefined for 0. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most commands have nothing to answer
   readonly run: (input: CommandInput) => Promise<number | undefined | void>
 }
 

@@ -34,7 +34,11 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
 export const helpOf = (path: string, definition: CommandDefinition): string => {
   const command = commanderOf(path, definition)
   let text = ''
-  command.configureOutput({ writeOut: (part) => void (text += part) })
+  command.configureOutput({
+    writeOut: (part) => {
+      text += part
+    },
+  })
   command.outputHelp()
   return text
 }

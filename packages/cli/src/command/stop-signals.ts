@@ -6,6 +6,7 @@
  * moment of the first count as one.
  */
 import { exitCodes } from '@millrace/sdk'
+import { wasHandedOver } from './handed-over.ts'
 
 const SAME_STOP_MS = 60
 const SAME_STOP_HANDED_OVER_MS = 500
@@ -25,7 +26,7 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export const listenForStop = (onStop: (signal: string) => void = () => {}): StopSignals => {
   const stop = new AbortController()
   const kill = new AbortController()
-  const within = process.env['MILLRACE_HANDED_OVER'] === '1' ? SAME_STOP_HANDED_OVER_MS : SAME_STOP_MS
+  const within = wasHandedOver ? SAME_STOP_HANDED_OVER_MS : SAME_STOP_MS
   let first: { readonly name: string; readonly atMs: number } | undefined
   const heard = (name: string): void => {
     if (first === undefined) {

@@ -4,7 +4,7 @@ import { type Json, MillraceError, parseStateFile, runStreamer, type Streamer } 
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
-import { converted, outputFormats } from '../connector/output-format.ts'
+import { converted, outputFormat, outputFormats } from '../connector/output-format.ts'
 import { stdoutWriter } from '../connector/output.ts'
 import { reportFailure, reportWriter } from '../connector/report.ts'
 import { readJsonObject, resolveSettings } from '../connector/settings.ts'
@@ -59,24 +59,24 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
   const { cwd, env, log } = context
   if (given.flag('about') || given.flag('describe')) return context.printJson(describeConnector(streamer))
   const command = given.flag('discover') ? 'discover' : (verbs.find((v) => v === args[0]) ?? 'sync')
-  const report = command === 'sync' ? reportWriter(env) : undefined
+  const report = reportWriter(env)
   using stop = listenForStop((signal) => log.info('stopping: what is begun is finished', { signal }))
   try {
     const taken = takenFlags(options)
     const { config } = resolveSettings(streamer, { options: given, cwd, env, taken }, log)
     const catalogFile = given.text('catalog') ?? given.text('properties')
     const stateFile = given.text('state')
-    const write = stdoutWriter()
+    const output = converted(command === 'sync' ? outputFormat(given.text('to-format')) : 'singer', stdoutWriter())
     await runStreamer(streamer, {
       command,
       config,
       catalog: catalogFile === undefined ? undefined : readJsonObject(resolve(cwd, catalogFile), catalogFile),
       state: stateFile === undefined ? undefined : readState(resolve(cwd, stateFile), stateFile),
-      write: command === 'sync' ? converted(given.text('to-format'), write) : write,
+      write: output.write,
       log,
       signal: stop.stop,
       ...(report === undefined ? {} : { report }),
-    })
+    }).finally(output.end)
   } catch (e) {
     reportFailure(report, e)
     throw e

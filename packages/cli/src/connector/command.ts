@@ -33,7 +33,7 @@ const nameIn = (argv: readonly string[]): NameFound | undefined => {
     const word = argv[i] as string
     if (valued.has(word)) i++
     else if (!word.startsWith('-')) {
-      const at = argv.findIndex((a) => a === '--cwd')
+      const at = argv.indexOf('--cwd')
       const cwd = at >= 0 ? argv[at + 1] : argv.find((a) => a.startsWith('--cwd='))?.slice('--cwd='.length)
       return { name: word, argv: argv.toSpliced(i, 1), cwd: cwd ?? '.' }
     }

@@ -1,5 +1,5 @@
 import { fstatSync, writeSync } from 'node:fs'
-import { MillraceError, type Report, reportVariable, systemCode, toMillraceError } from '@millrace/sdk'
+import { encodeJson, MillraceError, type Report, reportVariable, systemCode, toMillraceError } from '@millrace/sdk'
 
 const RETRY_MS = 1
 const pause = new Int32Array(new SharedArrayBuffer(4))
@@ -19,8 +19,12 @@ export const reportWriter = (
   } catch {
     return undefined
   }
-  return (report) => writeAll(fd, Buffer.from(`${JSON.stringify(report)}\n`))
+  return (report) => writeAll(fd, Buffer.from(`${textOf(report)}\n`))
 }
+
+/** The marks of evidence may hold integers beyond a double. */
+const textOf = (report: Report): string =>
+  report.kind === 'closed' ? encodeJson(report as never) : JSON.stringify(report)
 
 const writeAll = (fd: number, bytes: Buffer): void => {
   let at = 0

@@ -67,7 +67,9 @@ const takeEndFlags = (argv: readonly string[]): { readonly flags: EndFlags; read
     const side = match[1] as Side
     const name = match[2] as string
     const next = argv[i + 1]
-    const value = match[3] ?? (next === undefined || next.startsWith('--') ? 'true' : (i++, next))
+    const takesNext = match[3] === undefined && next !== undefined && !next.startsWith('--')
+    if (takesNext) i++
+    const value = match[3] ?? (takesNext ? next : 'true')
     const before = flags[side][name]
     flags[side][name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before as string]), value]
   }
