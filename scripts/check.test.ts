@@ -48,7 +48,7 @@ describe('layers', () => {
     assert.deepEqual(checkLayers(good), [])
   })
 
-  it('finds a cycle once, and not one of types', () => {
+  it('finds a cycle once, and not one of types or of what is loaded late', () => {
     const cycle = [
       ...one('packages/sdk/src/a.ts', `import { b } from './b.ts'\nexport const a = b`),
       ...one('packages/sdk/src/b.ts', `import { c } from './deep/c.ts'\nexport const b = c`),
@@ -62,6 +62,11 @@ describe('layers', () => {
       ...one('packages/sdk/src/b.ts', `import { type A } from './a.ts'\nexport type B = A`),
     ]
     assert.deepEqual(checkCycles(types), [])
+    const late = [
+      ...one('packages/sdk/src/a.ts', `export const a = () => import('./b.ts')`),
+      ...one('packages/sdk/src/b.ts', `import { a } from './a.ts'\nexport const b = a`),
+    ]
+    assert.deepEqual(checkCycles(late), [])
   })
 })
 

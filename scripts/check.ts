@@ -49,7 +49,7 @@ const rule =
 /** The slow ones first. */
 const steps: readonly Step[] = [
   { name: 'types', run: program('node_modules/typescript/bin/tsc', '-b') },
-  { name: 'unused', run: program('node_modules/knip/bin/knip.js', '--no-progress') },
+  { name: 'unused', run: program('node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints') },
   { name: 'generated', run: program('scripts/generate.ts', '--check') },
   { name: 'lint', run: program('node_modules/@biomejs/biome/bin/biome', 'lint', '--error-on-warnings', '.') },
   { name: 'format', run: program('node_modules/@biomejs/biome/bin/biome', 'format', '.') },

@@ -17,6 +17,8 @@ export interface ImportOf {
   readonly specifier: string
   /** True where it is gone at run time: `import type`, or only `type` names. */
   readonly typeOnly: boolean
+  /** True for `import()`: loaded when it is asked for. */
+  readonly lazy: boolean
   readonly line: number
 }
 
@@ -52,8 +54,8 @@ export const parseSource = (path: string, text: string): Source => {
   if (fault !== undefined) throw new Error(`${path}: ${fault.message}`)
   const { module } = parsed
   const found: ImportOf[] = []
-  const add = (specifier: string, offset: number, typeOnly: boolean): void => {
-    found.push({ specifier, typeOnly, line: lineAt(text, offset) })
+  const add = (specifier: string, offset: number, typeOnly: boolean, lazy = false): void => {
+    found.push({ specifier, typeOnly, lazy, line: lineAt(text, offset) })
   }
   for (const one of module.staticImports) {
     add(
@@ -73,7 +75,7 @@ export const parseSource = (path: string, text: string): Source => {
   }
   for (const one of module.dynamicImports) {
     const specifier = text.slice(one.moduleRequest.start, one.moduleRequest.end)
-    if (/^['"][^'"]*['"]$/.test(specifier)) add(specifier.slice(1, -1), one.start, false)
+    if (/^['"][^'"]*['"]$/.test(specifier)) add(specifier.slice(1, -1), one.start, false, true)
   }
   return { path, text, program: parsed.program as unknown as Node, imports: found }
 }
