@@ -180,7 +180,7 @@ export class MessageReader {
     }
     if (this.#failure === undefined && this.#header.isOpen)
       this.#failure = this.#error('MESSAGE_UNSUPPORTED_FORMAT', {
-        line: this.#line,
+        line: this.#line + 1,
         why: 'the stitchstream header has no closing -- line',
       })
     return out
@@ -372,7 +372,7 @@ export class MessageReader {
   /** What [at, end) says where that is the end of a RECORD which can be read without parsing it. */
   #tailAt(b: Buffer, at: number, end: number): Tail | undefined {
     const known = this.#tail
-    if (known.bytes.length === end - at && startsWithAt(b, at, end, known.bytes)) return known
+    if (at < end && known.bytes.length === end - at && startsWithAt(b, at, end, known.bytes)) return known
     if (b[at] === CLOSE_BRACE) return skipSpace(b, at + 1, end) === end ? NO_TAIL : undefined
     for (const begin of TIME_TAILS) {
       if (!startsWithAt(b, at, end, begin)) continue
