@@ -77,7 +77,8 @@ export async function* git(
   const stop = (): void => {
     child.kill('SIGTERM')
   }
-  options.signal.addEventListener('abort', stop, { once: true })
+  if (options.signal.aborted) stop()
+  else options.signal.addEventListener('abort', stop, { once: true })
   let finished = false
   try {
     for await (const chunk of child.stdout) yield chunk as Buffer

@@ -261,6 +261,17 @@ test('an empty repository is read, what is none is refused', async () => {
   }
 })
 
+test('a clone of another owner is read', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('only root can give a folder to another owner')
+  await using folder = await Folder.make()
+  const path = folder.at('r')
+  init(path)
+  commit(path, 'f', 'x\n')
+  execFileSync('chown', ['-R', '12345', path])
+  assert.throws(() => git(path, 'log'), /dubious ownership/)
+  assert.equal(shas(await read(path)).length, 1)
+})
+
 test('a stop leaves no git behind', async () => {
   await using folder = await Folder.make()
   const path = folder.at('r')
