@@ -138,6 +138,7 @@ class PersisterRun {
     try {
       await this.#readAll()
       await this.#flush()
+      if (!this.#options.signal.aborted) await this.#inDestination(this.#session.finish?.() ?? Promise.resolve())
     } catch (e) {
       await this.#saveBefore(e)
       throw e instanceof StopAt ? e.error : e

@@ -61,6 +61,11 @@ export interface PersisterSession extends AsyncDisposable {
   /** Rows of other versions of this substream are to go. Takes effect with the next flush, after all records before it. */
   activateVersion?(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void>
   flush(): Promise<void>
+  /**
+   * The input came to its end, and all of it was written and flushed. Called once, after the last flush; not called
+   * where the run was stopped or failed. For what may only be done with the whole: a file takes another's place.
+   */
+  finish?(): Promise<void>
   /** Evidence of the substreams written in this session, asked for once after the last flush. */
   evidence?(): Promise<readonly Evidence[]>
 }
