@@ -2,7 +2,6 @@
  * Compression in members: each piece is a whole gzip member or zstd frame, and many of them in a row are one valid
  * file. So a file can be cut back to any piece's end, and be appended to.
  */
-import { Transform } from 'node:stream'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 
@@ -18,11 +17,3 @@ const zstd = promisify(zlib.zstdCompress)
 /** One piece, compressed; in a thread of its own. */
 export const compress = async (bytes: Buffer, kind: Exclude<Compression, 'none'>): Promise<Buffer> =>
   kind === 'gzip' ? await gzip(bytes, { level: 3 }) : await zstd(bytes)
-
-/** A stream that decompresses pieces in a row, or passes everything where there is no compression. */
-export const decompressor = (kind: Compression): Transform =>
-  kind === 'gzip'
-    ? zlib.createGunzip()
-    : kind === 'zstd'
-      ? zlib.createZstdDecompress()
-      : new Transform({ transform: (chunk, _e, done) => done(null, chunk) })

@@ -12,7 +12,9 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { text as textOf } from 'node:stream/consumers'
+import { createZstdDecompress, gunzipSync } from 'node:zlib'
 import {
   type ConfigOf,
   type PersisterSession,
@@ -54,6 +56,10 @@ const session = async (path: string, texts: readonly string[], more: Partial<Con
   await s.flush()
   await s.finish?.()
 }
+
+/** Node's reader stops at the end of the first frame in a chunk, so it gets a byte at a time. */
+const unzstd = async (bytes: Buffer): Promise<string> =>
+  await textOf(Readable.from([...bytes].map((b) => Buffer.of(b))).pipe(createZstdDecompress()))
 
 describe('jsonl', () => {
   it('keeps the bytes of records: digits, duplicate keys, escapes, spaces', async () => {
@@ -120,8 +126,8 @@ describe('jsonl', () => {
   })
 
   for (const [compression, suffix, decompress] of [
-    ['gzip', '.gz', gunzipSync],
-    ['zstd', '.zst', zstdDecompressSync],
+    ['gzip', '.gz', async (bytes: Buffer) => gunzipSync(bytes).toString()],
+    ['zstd', '.zst', unzstd],
   ] as const)
     it(`${compression}: many members are one file, cut back at a member's end`, async () => {
       const path = folder()
@@ -136,7 +142,7 @@ describe('jsonl', () => {
         )
       }
       await session(path, ['{"a":3}'], { compression })
-      assert.equal(decompress(readFileSync(join(path, `s.jsonl${suffix}`))).toString(), '{"a":1}\n{"a":2}\n{"a":3}\n')
+      assert.equal(await decompress(readFileSync(join(path, `s.jsonl${suffix}`))), '{"a":1}\n{"a":2}\n{"a":3}\n')
     })
 
   describe('mode replace', () => {
