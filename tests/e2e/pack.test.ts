@@ -116,6 +116,25 @@ describe('the packed millrace', { skip }, () => {
     assert.equal(done.status, 0)
   })
 
+  it('fills every kind of destination, in a pipe and as a run', () => {
+    const messages = run(['streamer', 'hello', '--count', '3'])
+    assert.equal(messages.status, 0, messages.stderr)
+    for (const [name, path] of [
+      ['jsonl', 'lines'],
+      ['csv', 'tables'],
+      ['sqlite', 'hello.db'],
+      ['duckdb', 'hello.duckdb'],
+    ] as const) {
+      const done = run(['persister', name, '--path', path], messages.stdout)
+      assert.equal(done.status, 0, done.stderr)
+      assert.match(done.stdout.trimEnd().split('\n').at(-1) ?? '', /^\{.*"hello".*3/, name)
+      assert.ok(existsSync(join(folder, path)), path)
+    }
+    const ran = run(['run', '--from', 'hello', '--from.count', '3', '--to', 'sqlite', '--to.path', 'run.db'])
+    assert.equal(ran.status, 0, ran.stderr)
+    assert.ok(existsSync(join(folder, '.millrace/millrace.db')))
+  })
+
   it('says under an older Node what is needed, and is started again by a newer one beside it', () => {
     const bin = join(folder, 'node_modules/millrace/bin')
     const text = readFileSync(join(bin, 'millrace.mjs'), 'utf8')
