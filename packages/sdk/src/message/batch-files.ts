@@ -93,8 +93,8 @@ async function* readFile(
 
 /** The file's content, decompressed. The reading end owns the file: leaving its loop closes it. */
 const openFile = async (path: string, compression: string | undefined): Promise<AsyncIterable<Buffer>> => {
-  const input = createReadStream(path, { highWaterMark: CHUNK_BYTES })
   const kind = compression ?? (await compressionOf(path))
+  const input = createReadStream(path, { highWaterMark: CHUNK_BYTES })
   if (kind === undefined) return input
   const unpack: Duplex =
     kind === 'gzip' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES })

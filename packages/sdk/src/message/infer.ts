@@ -29,15 +29,19 @@ class Shape {
   types = 0
   isTime = true
   isChanged = false
+  /** Set for a given schema that names no type: it accepts all of them already. */
+  isOpen = false
   readonly properties = new Map<string, Shape>()
   items: Shape | undefined
 
-  constructor(given: JsonObject = {}) {
-    this.given = given
+  constructor(given?: JsonObject) {
+    this.given = given ?? {}
+    if (given === undefined) return
     const types = given['type']
+    this.isOpen = types === undefined
     for (const name of Array.isArray(types) ? types : [types])
       this.types |= typeNames.find(([, known]) => known === name)?.[0] ?? 0
-    if ((this.types & STRING) !== 0) this.isTime = given['format'] === 'date-time'
+    if (this.isOpen || (this.types & STRING) !== 0) this.isTime = given['format'] === 'date-time'
     if (isObject(given['properties']))
       for (const [key, property] of Object.entries(given['properties']))
         this.properties.set(key, new Shape(isObject(property) ? property : {}))
@@ -95,8 +99,7 @@ class Shape {
 
   #add(type: number): void {
     if ((this.types & type) !== 0 || (type === INTEGER && (this.types & NUMBER) !== 0)) return
-    // A schema that names no type accepts all already.
-    if (this.types === 0 && Object.keys(this.given).length > 0) return
+    if (this.isOpen) return
     this.types |= type
     if (type === NUMBER) this.types &= ~INTEGER
     this.isChanged = true
@@ -107,7 +110,7 @@ class Shape {
     if (!this.isChanged) return this.given
     const { type: _, format, ...rest } = this.given as { readonly [key: string]: Json }
     const names = typeNames.filter(([bit]) => (this.types & bit) !== 0).map(([, name]) => name)
-    const isTime = (this.types & STRING) !== 0 && this.isTime
+    const isTime = this.isTime && (this.isOpen || (this.types & STRING) !== 0)
     return {
       ...(names.length === 0 ? {} : { type: names.length === 1 ? (names[0] as string) : names }),
       ...(isTime ? { format: 'date-time' } : format !== undefined && format !== 'date-time' ? { format } : {}),
