@@ -58,6 +58,7 @@ const options: readonly OptionDefinition[] = [
 
 const define = (persister: Persister | undefined, name: string): CommandDefinition => {
   const shown = persister === undefined ? 'jsonl' : name
+  const path = persister?.name === 'duckdb' || persister?.name === 'sqlite' ? `out.${persister.name}` : 'out'
   return {
     doc:
       persister === undefined
@@ -76,7 +77,7 @@ const define = (persister: Persister | undefined, name: string): CommandDefiniti
     examples: [
       { run: `millrace persister ${shown} --help`, does: 'every setting' },
       {
-        run: `millrace streamer git --path . | millrace persister ${shown} --path out >> state.json`,
+        run: `millrace streamer git --path . | millrace persister ${shown} --path ${path} >> state.json`,
         does: 'store, and keep the state',
       },
       {

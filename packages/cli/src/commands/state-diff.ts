@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { MillraceError } from '@millrace/sdk'
 import { diffStates, readStateText, type StateEntry, type Store } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
+import { short } from '../project/show-state.ts'
 import { knownPipeline, withStore } from '../project/store.ts'
 
 export const command: CommandSource = {
@@ -36,10 +37,10 @@ export const command: CommandSource = {
       for (const { path, kind, before: was, after: is } of changes)
         context.print(
           kind === 'added'
-            ? `${context.style.green('+')} ${path}: ${is}\n`
+            ? `${context.style.green('+')} ${path}: ${short(is ?? '')}\n`
             : kind === 'removed'
-              ? `${context.style.red('-')} ${path}: ${was}\n`
-              : `${context.style.yellow('~')} ${path}: ${was} → ${is}\n`,
+              ? `${context.style.red('-')} ${path}: ${short(was ?? '')}\n`
+              : `${context.style.yellow('~')} ${path}: ${short(was ?? '')} → ${short(is ?? '')}\n`,
         )
     }),
 }

@@ -89,6 +89,7 @@ export const commandTable: readonly CommandEntry[] = [
     () => import('./preview.ts'),
   ),
 
+  entry('after', 'query', '<file> [sql]', 'look into a SQLite or DuckDB file', () => import('./query.ts')),
   entry('after', 'runs list', '', 'the last runs', () => import('./runs-list.ts')),
   entry('after', 'runs show', '<run>', 'one run: books, evidence, why it ended', () => import('./runs-show.ts')),
   entry(

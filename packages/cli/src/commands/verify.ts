@@ -1,11 +1,10 @@
-import { findProject, readProject, verifyRun } from '@millrace/server'
+import { findProject, projectEnvironment, readProject, type RunRecord, type Store, verifyRun } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { connectorCommands } from '../project/programs.ts'
 import { runId, storeFolder, withStore } from '../project/store.ts'
 import { count } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
-import { projectEnvironment } from '@millrace/server'
 
 export const command: CommandSource = {
   doc: 'Asks the destination of a run again whether it holds what the run stored. Changes nothing.',
@@ -18,7 +17,7 @@ export const command: CommandSource = {
   run: async ({ args, context }) =>
     await withStore(context, async (store) => {
       using stop = listenForStop()
-      const run = store.getRun(runId(args[0]))
+      const run = runToVerify(store, args[0])
       const file = findProject(context.cwd)
       const pipeline = file === undefined ? undefined : (await readProject(file)).pipelines.get(run.pipeline)
       const report = await verifyRun({
@@ -46,4 +45,11 @@ export const command: CommandSource = {
       )
       context.say(`${context.wordStyle.green('The destination holds')} what run ${run.id} of ${run.pipeline} stored.\n`)
     }),
+}
+
+/** The run that was named; for `last` the newest that left evidence, for a run that found nothing new leaves none. */
+const runToVerify = (store: Store, typed: string | undefined): RunRecord => {
+  const named = store.getRun(runId(typed))
+  if (runId(typed) !== 'latest' || store.evidence(named.id).length > 0) return named
+  return store.listRuns({ limit: 100 }).find((r) => store.evidence(r.id).length > 0) ?? named
 }

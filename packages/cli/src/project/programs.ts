@@ -11,9 +11,11 @@ export const programFile = (): string => fileURLToPath(new URL('../../bin/millra
 /** Whether this runs from a clone of the repository, where `npx millrace` finds it. */
 export const isClone = (): boolean => existsSync(new URL('../../src/main.ts', import.meta.url))
 
-/** What to write before a command that is shown to be typed. */
-export const typedProgram = (): string =>
-  isClone() || process.env['npm_execpath'] !== undefined ? 'npx millrace' : 'millrace'
+/** What to write before a command that is shown to be typed: inside the clone, npx finds it. */
+export const typedProgram = (cwd: string): string => {
+  const root = fileURLToPath(new URL('../../../../', import.meta.url))
+  return isClone() && `${cwd}/`.startsWith(root) ? 'npx millrace' : 'millrace'
+}
 
 export const connectorCommands: ConnectorCommands = {
   streamer: (name) => [process.execPath, programFile(), 'streamer', name],

@@ -18,12 +18,17 @@ export const tellOutcome = (outcome: RunOutcome, context: CommandContext): void 
   }
   const { style, print, say } = context
   print(booksTable(outcome.books, { style, width: context.width, complete: outcome.why === 'finished' }))
-  if (outcome.failure !== undefined) process.stderr.write(failureLines(outcome.failure, context))
-  const millrace = typedProgram()
+  tellFailure(outcome, context)
+  const millrace = typedProgram(context.cwd)
   say(`\n${sentence(outcome)}\n`)
   say(`  ${millrace} runs show ${outcome.run}\n`)
   if (outcome.deadLetters > 0) say(`  ${millrace} dead-letters list ${outcome.pipeline}\n`)
   if (outcome.why === 'finished' && outcome.evidence.length > 0) say(`  ${millrace} verify ${outcome.run}\n`)
+}
+
+/** Why the run is red, and its fix; nothing where it is not. */
+export const tellFailure = (outcome: RunOutcome, context: CommandContext): void => {
+  if (outcome.failure !== undefined) process.stderr.write(failureLines(outcome.failure, context))
 }
 
 const sentence = (outcome: RunOutcome): string => {
