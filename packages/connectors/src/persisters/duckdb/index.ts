@@ -1,0 +1,32 @@
+import { type ConfigOf, definePersister, type Field, type Persister, text } from '@millrace/sdk'
+import { checkSql, openSql, planSql, type SqlAccess, verifySql } from '../../sql/persister.ts'
+import { pathSetting, type SqlSettingFields, sqlSettings } from '../../sql/settings.ts'
+import { duckdbDialect } from './dialect.ts'
+
+type Config = SqlSettingFields & { readonly path: Field<string>; readonly schema: Field<string> }
+
+const config: Config = {
+  path: pathSetting('The DuckDB file; it is made where it is not there', 'warehouse.duckdb'),
+  ...sqlSettings,
+  schema: text({ doc: 'The schema of the database in which the tables are', default: 'main' }),
+}
+
+type Settings = ConfigOf<Config>
+
+const accessTo = (settings: Settings): SqlAccess<Settings> => ({
+  dialect: duckdbDialect(settings.schema),
+  path: (s) => s.path,
+  open: async (s, how) => await (await import('./database.ts')).DuckDatabase.open(s.path, s.schema, how),
+})
+
+/** Tables in a DuckDB file. */
+export const duckdb: Persister = definePersister({
+  name: 'duckdb',
+  doc: 'Writes tables into a DuckDB file',
+  config,
+  supports: { upsert: true, exactNumbers: true, versions: true, opensRecords: false },
+  open: (ctx) => openSql(accessTo(ctx.config), ctx),
+  check: (ctx) => checkSql(accessTo(ctx.config), ctx),
+  verify: (ctx, evidence) => verifySql(accessTo(ctx.config), ctx, evidence),
+  plan: (ctx, schemas) => planSql(accessTo(ctx.config), ctx, schemas),
+})

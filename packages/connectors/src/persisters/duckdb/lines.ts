@@ -1,0 +1,166 @@
+/** Rows as lines of JSON for read_json: a plain record's own bytes, everything else written anew. */
+import type { RecordMessage } from '@millrace/sdk'
+import type { Cell, ColumnType, RowEncoder, Table } from '../../sql/types.ts'
+import { scaleOf } from '../../sql/column-types.ts'
+import { literal } from './dialect.ts'
+
+const FIRST_BYTES = 1 << 20
+const NEWLINE = 10
+const OPEN_BRACE = 123
+
+/** What read_json is told a column is; JSON is read as text and cast, so that its digits may come as a string. */
+const readType = (type: ColumnType): string => {
+  switch (type) {
+    case 'boolean':
+      return 'BOOLEAN'
+    case 'integer':
+      return 'BIGINT'
+    case 'bigint':
+      return 'HUGEINT'
+    case 'float':
+      return 'DOUBLE'
+    case 'timestamp':
+      return 'TIMESTAMPTZ'
+    case 'date':
+      return 'DATE'
+    case 'time':
+      return 'TIME'
+    default: {
+      const scale = scaleOf(type)
+      return scale === undefined ? 'VARCHAR' : `DECIMAL(38, ${scale})`
+    }
+  }
+}
+
+/** Under which keys the values of a table stand in its lines, and how they are read. */
+export interface LineShape {
+  /** One for each column. */
+  readonly keys: readonly string[]
+  /** Whether the keys are those of the records, so that a record's bytes are a line. */
+  readonly raw: boolean
+  /** The `columns` argument of read_json. */
+  readonly columnsSql: string
+  /** The columns as read, cast to what they are in the table, named c0, c1, … */
+  readonly selectSql: string
+}
+
+export const lineShape = (table: Table): LineShape => {
+  const own = table.columns.map((c) => (c.path.length === 1 ? (c.path[0] as string) : c.name))
+  const raw =
+    table.columns.every((c) => c.path.length === 1 || c.metadata !== undefined) &&
+    new Set(own.map((k) => k.normalize('NFC').toLowerCase())).size === own.length &&
+    own.every((k) => /^[\x20-\x7e]+$/.test(k) && k.length < 200)
+  const keys = raw ? own : own.map((_, i) => `c${i}`)
+  return {
+    keys,
+    raw,
+    columnsSql: `{${keys.map((k, i) => `${literal(k)}: ${literal(readType((table.columns[i] as { type: ColumnType }).type))}`).join(', ')}}`,
+    selectSql: keys.map((k, i) => castSql(`"${k.replaceAll('"', '""')}"`, table, i)).join(', '),
+  }
+}
+
+const castSql = (key: string, table: Table, i: number): string =>
+  `${(table.columns[i] as { type: ColumnType }).type === 'json' ? `CAST(${key} AS JSON)` : key} AS c${i}`
+
+/** Gathers lines. */
+export class LineWriter implements RowEncoder {
+  readonly shape: LineShape
+  readonly #table: Table
+  readonly #starts: readonly string[]
+  readonly #metadata: readonly string[]
+  readonly #quoted: readonly boolean[]
+  #bytes: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
+  #at = 0
+  rows = 0
+  /** Bytes of the longest line. */
+  longest = 0
+
+  constructor(table: Table, shape: LineShape) {
+    this.#table = table
+    this.shape = shape
+    this.#starts = shape.keys.map((k) => `${JSON.stringify(k)}:`)
+    this.#metadata = table.columns.flatMap((c, i) => (c.metadata === undefined ? [] : [this.#starts[i] as string]))
+    // Exact digits and JSON text travel as JSON strings: read_json would turn them into doubles.
+    this.#quoted = table.columns.map((c) => c.type === 'json' || c.type === 'bigint' || c.type.startsWith('decimal'))
+  }
+
+  raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
+    const { buffer, from, to } = record
+    if (!this.shape.raw) {
+      this.#rewritten(record, spans, metadata)
+      return
+    }
+    const begin = this.#at
+    if (metadata.length === 0) {
+      this.#room(to - from + 1)
+      buffer.copy(this.#bytes, this.#at, from, to)
+      this.#at += to - from
+    } else {
+      let head = '{'
+      for (let i = 0; i < metadata.length; i++) if (metadata[i] !== null) head += `${this.#metadata[i]}${metadata[i]},`
+      this.#text(head)
+      this.#room(to - from + 1)
+      const behind = buffer[from] === OPEN_BRACE ? from + 1 : from
+      buffer.copy(this.#bytes, this.#at, behind, to)
+      this.#at += to - behind
+    }
+    this.#end(begin)
+  }
+
+  /** The values of the record's bytes under the keys of the shape. */
+  #rewritten({ buffer }: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
+    const begin = this.#at
+    let n = 0
+    let comma = '{'
+    for (let i = 0; i < this.#starts.length; i++) {
+      const from = spans[i * 2] as number
+      const cell = this.#table.columns[i]?.metadata === undefined ? null : (metadata[n++] as Cell)
+      if (from < 0 && cell === null) continue
+      this.#text(comma + (this.#starts[i] as string) + (cell ?? ''))
+      comma = ','
+      if (from < 0) continue
+      const to = spans[i * 2 + 1] as number
+      this.#room(to - from)
+      buffer.copy(this.#bytes, this.#at, from, to)
+      this.#at += to - from
+    }
+    this.#text(comma === '{' ? '{}' : '}')
+    this.#end(begin)
+  }
+
+  cells(cells: readonly Cell[]): void {
+    const begin = this.#at
+    let line = '{'
+    for (let i = 0; i < cells.length; i++) {
+      const cell = cells[i] as Cell
+      if (cell === null) continue
+      line += `${line === '{' ? '' : ','}${this.#starts[i]}${this.#quoted[i] === true ? JSON.stringify(cell) : cell}`
+    }
+    this.#text(`${line}}`)
+    this.#end(begin)
+  }
+
+  #end(begin: number): void {
+    this.#room(1)
+    this.#bytes[this.#at++] = NEWLINE
+    if (this.#at - begin > this.longest) this.longest = this.#at - begin
+    this.rows++
+  }
+
+  #text(text: string): void {
+    this.#room(text.length * 3)
+    this.#at += this.#bytes.write(text, this.#at)
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes + 1 <= this.#bytes.length) return
+    const bigger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + bytes + 1))
+    this.#bytes.copy(bigger, 0, 0, this.#at)
+    this.#bytes = bigger
+  }
+
+  /** The lines so far. */
+  bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#at)
+  }
+}
