@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { checkAssertions } from './check/assertions.ts'
 import { checkHomes, unusedHomes } from './check/homes.ts'
 import { checkCycles, checkLayers } from './check/layers.ts'
-import { anchorOf, checkLinks } from './check/links.ts'
+import { anchorOf, checkLinks, checkNamedPages } from './check/links.ts'
 import { parseSource } from './check/sources.ts'
 
 const one = (path: string, text: string) => [parseSource(path, text)]
@@ -124,6 +124,19 @@ describe('links', () => {
       'a.md:6: ../up.md: leaves the repository',
     ])
     assert.equal(anchorOf('The `run` form: a [pipe](x.md), twice'), 'the-run-form-a-pipe-twice')
+  })
+})
+
+describe('pages that the code names', () => {
+  it('are there', (t) => {
+    const root = mkdtempSync(join(tmpdir(), 'millrace-pages-'))
+    t.after(() => rmSync(root, { recursive: true, force: true }))
+    mkdirSync(join(root, 'docs'))
+    writeFileSync(join(root, 'docs/b.md'), '')
+    const named = one('packages/sdk/src/a.ts', "// See docs/b.md.\nexport const fix = 'Read docs/gone/c.md.'")
+    assert.deepEqual(checkNamedPages(root, named), [
+      'packages/sdk/src/a.ts:2: names docs/gone/c.md, which is not there',
+    ])
   })
 })
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { checkAssertions } from './check/assertions.ts'
 import { checkHomes, unusedHomes } from './check/homes.ts'
 import { checkCycles, checkLayers } from './check/layers.ts'
-import { checkLinks } from './check/links.ts'
+import { checkLinks, checkNamedPages } from './check/links.ts'
 import { type Problem, readSources, type Source } from './check/sources.ts'
 
 const root = resolve(fileURLToPath(new URL('..', import.meta.url)))
@@ -56,7 +56,7 @@ const steps: readonly Step[] = [
   { name: 'layers', run: rule(checkLayers, checkCycles) },
   { name: 'homes', run: rule(checkHomes, unusedHomes) },
   { name: 'assertions', run: rule(checkAssertions) },
-  { name: 'links', run: () => checkLinks(root) },
+  { name: 'links', run: async () => [...(await checkLinks(root)), ...checkNamedPages(root, await sources())] },
 ]
 
 const wanted = process.argv.slice(2)

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { glob } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
-import { lineAt, type Problem } from './sources.ts'
+import { lineAt, type Problem, type Source } from './sources.ts'
 
 /** The anchor that a heading gets on the forges: lower case, no punctuation, dashes for spaces. */
 export const anchorOf = (heading: string): string =>
@@ -47,3 +47,13 @@ export const checkLinks = async (root: string): Promise<readonly Problem[]> => {
   }
   return problems
 }
+
+/** Pages that the code names, in comments and in what it tells users, and that are not there. */
+export const checkNamedPages = (root: string, sources: readonly Source[]): readonly Problem[] =>
+  sources
+    .filter(({ path }) => !path.endsWith('.test.ts') && !path.startsWith('scripts/'))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(/(?<![\w/-])docs\/[\w/.-]+\.md\b/g)]
+        .filter((name) => !existsSync(join(root, name[0])))
+        .map((name) => `${path}:${lineAt(text, name.index)}: names ${name[0]}, which is not there`),
+    )
