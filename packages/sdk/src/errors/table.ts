@@ -37,6 +37,7 @@ export const errorCodes = [
   'NODE_TOO_OLD',
   'SOURCE_UNAVAILABLE',
   'SOURCE_REFUSED',
+  'SOURCE_MALFORMED',
   'DESTINATION_UNAVAILABLE',
   'DESTINATION_FULL',
   'DESTINATION_REFUSED',
@@ -138,7 +139,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   MESSAGE_TOO_DEEP: badData(
     (d) => `${at(d)}nested deeper than ${d['maxDepth']} levels`,
-    () => 'Flatten the record at its source, or pass it on unopened (convert, jsonl without validation).',
+    () => 'Flatten the record at its source, or have it sent as text.',
   ),
   MESSAGE_UNSUPPORTED_FORMAT: badData(
     (d) => `${at(d)}${d['why']}`,
@@ -238,6 +239,13 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   SOURCE_REFUSED: settings(
     (d) => `${d['what']}: ${d['why']}`,
     (d) => String(d['fix'] ?? 'Check the settings of the streamer.'),
+  ),
+  SOURCE_MALFORMED: badData(
+    (d) => `${at(d)}${d['why']}`,
+    (d) =>
+      String(
+        d['fix'] ?? 'Mend the source at that place. Everything before it was sent; run again to go on from there.',
+      ),
   ),
   DESTINATION_UNAVAILABLE: later(exitCodes.unavailable, 502)(
     (d) => `${d['what']}: ${d['why']}`,
