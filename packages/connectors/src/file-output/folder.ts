@@ -131,7 +131,7 @@ export class OutputFolder implements AsyncDisposable {
   async file(
     substream: string,
     part: number,
-    options: { readonly columns?: readonly string[]; readonly adopts: boolean },
+    options: { readonly about?: Pick<FileEntry, 'columns' | 'dialect'>; readonly adopts: boolean },
   ): Promise<OutputFile | undefined> {
     const finalName = fileNameFor(substream, part, this.#extension, (folded) => this.#ownerOf(folded))
     const hidden = this.#options.mode === 'replace'
@@ -149,13 +149,12 @@ export class OutputFolder implements AsyncDisposable {
     if (entry === undefined) {
       if (size !== undefined && !options.adopts) return undefined
       if (size !== undefined && this.#options.compression === 'none') cutLine = await endsInLine(path, size)
-      const columns = options.columns === undefined ? {} : { columns: options.columns }
       entry = {
         substream,
         part,
         bytes: size ?? 0,
         lines: 0,
-        ...columns,
+        ...options.about,
         writing: false,
         ...(hidden ? { becomes: finalName } : {}),
       }

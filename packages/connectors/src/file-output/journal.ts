@@ -18,6 +18,8 @@ export interface FileEntry {
   /** Lines of it that we wrote (for CSV: records). */
   lines: number
   readonly columns?: readonly string[]
+  /** How the lines are written, where a file can be written in several ways. */
+  readonly dialect?: string
   /**
    * A session may have written beyond `bytes`: what is there was not committed and is cut off by the next session. Where
    * this is not set, a longer file was made longer by somebody else, and is left as it is.
