@@ -1,0 +1,61 @@
+import { choice, defineStreamer, flag, json, list, MillraceError, type Streamer, text } from '@millrace/sdk'
+import { encodings } from './blocks.ts'
+import { readGroup, schemaOfGroup } from './read.ts'
+import { findFiles, type SourceFile } from './sources.ts'
+
+const config = {
+  path: list({ doc: 'Files, folders or globs', example: 'data/*.csv' }),
+  format: choice(['auto', 'csv', 'jsonl'], { doc: 'auto: by the extension, else by the first byte', default: 'auto' }),
+  substream: text({
+    doc: 'One substream of this name for all files; left out: one for each file name',
+    optional: true,
+  }),
+  keys: list({ doc: 'Fields that identify a record', default: [] }),
+  schema: json({
+    doc: 'JSON Schema of some or all fields; those left out are inferred',
+    default: {},
+    example: '{"properties":{"zip":{"type":"string"}}}',
+  }),
+  delimiter: text({ doc: 'CSV: what stands between cells; auto finds , ; tab or |', default: 'auto' }),
+  quote: text({ doc: 'CSV: what cells are quoted with; empty where nothing is', default: '"' }),
+  header: flag({ doc: 'CSV: whether the first row names the columns', default: true }),
+  nullText: text({ doc: 'CSV: a cell of this text, not quoted, is null', default: '' }),
+  encoding: choice(encodings, { doc: 'Encoding of the files', default: 'utf-8' }),
+}
+
+/** CSV and JSON lines, plain or compressed; later runs read what was appended and what is new. */
+export const files: Streamer = defineStreamer({
+  name: 'files',
+  doc: 'Reads CSV and JSON lines files, also gzip and zstd; later runs only what is new in them.',
+  config,
+  check: async (ctx) => {
+    await findFiles(ctx.config.path, ctx.config)
+  },
+  substreams: async (ctx) => {
+    const groups = new Map<string, SourceFile[]>()
+    for (const file of await findFiles(ctx.config.path, ctx.config)) {
+      const group = groups.get(file.substream)
+      if (group === undefined) groups.set(file.substream, [file])
+      else group.push(file)
+    }
+    return await Promise.all(
+      [...groups].map(async ([name, group]) => {
+        const schema = await schemaOfGroup(group, ctx.config)
+        const missing = ctx.config.keys.filter((k) => !Object.hasOwn(schema['properties'] as object, k))
+        if (missing.length > 0)
+          throw new MillraceError('SOURCE_REFUSED', {
+            what: `substream ${name}`,
+            why: `has no field ${missing.join(', ')} to be its key`,
+            fix: 'Correct --keys; fields are named as in the header of the file.',
+          })
+        return {
+          name,
+          schema,
+          keyProperties: ctx.config.keys,
+          replicationMethod: 'INCREMENTAL' as const,
+          records: (c) => readGroup(group, ctx.config, { ...c, schema }),
+        }
+      }),
+    )
+  },
+})

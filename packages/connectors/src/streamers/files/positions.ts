@@ -1,0 +1,54 @@
+/**
+ * How far each file was read. A file is known again by its path and by fingerprints of its beginning and of what stands
+ * before the place where reading stopped: what was appended is read on from there, and a file that was cut or replaced
+ * is read anew. Where a place in the bytes means nothing (compressed, or not UTF-8), a file counts when it was read whole.
+ */
+import { isObject, type Json, type JsonObject, type Logger } from '@millrace/sdk'
+import { marksOf } from './blocks.ts'
+import type { SourceFile } from './sources.ts'
+
+export interface FilePosition {
+  readonly size: number
+  readonly modifiedMs: number
+  readonly offset: number
+  /** Lines before the offset. */
+  readonly lines: number
+  readonly marks: string
+}
+
+/** Where a file is to be read from; undefined where there is nothing new in it. */
+export interface Start {
+  readonly offset: number
+  readonly lines: number
+}
+
+export const positionsOf = (bookmark: Json | undefined): Map<string, FilePosition> => {
+  const files = isObject(bookmark ?? null) ? (bookmark as JsonObject)['files'] : undefined
+  const positions = new Map<string, FilePosition>()
+  if (isObject(files ?? null))
+    for (const [path, p] of Object.entries(files as JsonObject)) if (isPosition(p)) positions.set(path, p)
+  return positions
+}
+
+const isPosition = (p: Json): p is Json & FilePosition =>
+  isObject(p) &&
+  ['size', 'modifiedMs', 'offset', 'lines'].every((k) => typeof p[k] === 'number') &&
+  typeof p['marks'] === 'string'
+
+export const startOf = async (
+  file: SourceFile,
+  known: FilePosition | undefined,
+  resumable: boolean,
+  log: Logger,
+): Promise<Start | undefined> => {
+  if (known === undefined) return { offset: 0, lines: 0 }
+  if (known.size === file.size && known.modifiedMs === file.modifiedMs) return undefined
+  if (!resumable) {
+    log.info('a file has changed since it was read and is read anew', { file: file.path })
+    return { offset: 0, lines: 0 }
+  }
+  if (file.size >= known.offset && (await marksOf(file.path, known.offset)) === known.marks)
+    return file.size === known.size ? undefined : { offset: known.offset, lines: known.lines }
+  log.info('a file was cut or replaced since it was read and is read anew', { file: file.path })
+  return { offset: 0, lines: 0 }
+}
