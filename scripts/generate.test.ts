@@ -7,7 +7,10 @@ import { table } from './generate/parts/markdown.ts'
 
 describe('generated pages', () => {
   it('take the first sentence of a page', () => {
-    assert.equal(firstSentence('# T\n\n<!-- x. -->\n\n[Moves](a.md)\ndata: on. And on.\n\nMore.'), 'Moves data.')
+    assert.equal(
+      firstSentence('# T\n\n<!-- x. -->\n\n**Context.** [Moves](a.md)\ndata: on. And on.\n\nMore.'),
+      'Moves data: on.',
+    )
     assert.equal(firstSentence('# T\n\n| a | b |\n\n- x\n\nUses v1.2 of it. Then.'), 'Uses v1.2 of it.')
     assert.equal(firstSentence('# T'), '')
   })

@@ -2,10 +2,13 @@ import { builtInPersisters, builtInStreamers } from '@millrace/connectors'
 import type { ConfigSpec, Field, Persister, Streamer } from '@millrace/sdk'
 import { generatedNote, table } from './parts/markdown.ts'
 
+const sentence = (doc: string): string =>
+  `${doc.charAt(0).toUpperCase()}${doc.slice(1)}${/[.!?]$/.test(doc) ? '' : '.'}`
+
 /** One setting as a row: what it is called, what it takes, what it is when nobody says. */
 const settingRow = ([key, field]: [string, Field<unknown>]): readonly string[] => [
   `\`${key}\`${field.required ? ' (required)' : ''}${field.secret === true ? ' (secret)' : ''}`,
-  [field.doc, ...(field.example === undefined ? [] : [`Example: \`${field.example}\`.`])].join(' '),
+  [sentence(field.doc), ...(field.example === undefined ? [] : [`Example: \`${field.example}\`.`])].join(' '),
   field.accepts,
   field.default === undefined ? '' : `\`${JSON.stringify(field.default)}\``,
   [
@@ -20,9 +23,6 @@ const settings = (spec: ConfigSpec): string => {
     ? 'It has no settings.'
     : table(['setting', 'meaning', 'accepts', 'default', 'also as'], rows)
 }
-
-const sentence = (doc: string): string =>
-  `${doc.charAt(0).toUpperCase()}${doc.slice(1)}${/[.!?]$/.test(doc) ? '' : '.'}`
 
 const yes = (is: boolean): string => (is ? 'yes' : 'no')
 

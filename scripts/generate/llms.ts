@@ -11,8 +11,11 @@ export const firstSentence = (text: string): string => {
     .split(/\n\s*\n/)
     .map((part) => part.trim())
     .find((part) => part !== '' && !/^(#|\||```|[-*>] |!\[|\d+\. )/.test(part))
-  const line = (paragraph ?? '').replaceAll(/\s+/g, ' ').replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1')
-  return /^.*?[.!?:](?=\s|$)/.exec(line)?.[0]?.replace(/:$/, '.') ?? line
+  const line = (paragraph ?? '')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/\[([^\]]+)\]\([^)]*\)/g, '$1')
+    .replace(/^\*\*[^*]+\*\* /, '')
+  return /^.*?[.!?](?=\s|$)/.exec(line)?.[0] ?? line
 }
 
 const sections: readonly (readonly [title: string, pattern: string])[] = [

@@ -39,7 +39,7 @@ export const packedManifest = (cli: Manifest, bundled: readonly Manifest[]): Rea
     ...rest,
     // Not said in the clone: `npm ci` there brings this Node along, and would warn under the one that runs npm.
     engines: { node: '>=24' },
-    files: ['bin', 'dist'],
+    files: ['bin', 'dist', 'CHANGELOG.md'],
     exports: packedExports(exports),
     dependencies: Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1))),
     bundleDependencies: bundled.map((one) => one.name),

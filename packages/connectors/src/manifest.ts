@@ -1,4 +1,4 @@
-/** The connectors that come with Millrace: a folder and a line each. `millrace new` adds the line. */
+/** The connectors that come with Millrace, by their folders. Made by scripts/generate/manifest.ts; do not edit. */
 import type { Persister, Streamer } from '@millrace/sdk'
 
 export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
