@@ -5,7 +5,7 @@ import { counted, moment } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
 export const command: CommandSource = {
-  doc: 'Records and lines that were set aside, with their reasons; never their content.',
+  doc: 'Records and lines that were set aside, with their reasons. Their content is shown by `dead-letters show` and --json.',
   arguments: [{ usage: '[name]', doc: 'only those of one pipeline' }],
   options: [
     { flags: '--run <run>', doc: 'only those of one run (its id, or last)' },

@@ -147,7 +147,8 @@ const show = async (
   const again = process.env['npm_lifecycle_event'] === 'start' ? 'npm start' : `${millrace} demo`
   const isOwn = /^demo(-sqlite)?$/.test(demo.pipeline.name)
   const to = demo.file.endsWith('.db') ? ' --to sqlite' : ''
-  const path = isOwn && to === '' ? '' : `${again === 'npm start' ? ' --' : ''}${isOwn ? '' : ` ${quoted(demo.repository)}`}${to}`
+  const path =
+    isOwn && to === '' ? '' : `${again === 'npm start' ? ' --' : ''}${isOwn ? '' : ` ${quoted(demo.repository)}`}${to}`
   say(`
 It is in ${demo.file}. Now try:
   ${again}${path}

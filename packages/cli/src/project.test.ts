@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type Ended, millrace, temporaryFolder } from './fixtures/program.ts'
+
+const project = `version: 1
+pipelines:
+  greetings:
+    from: { streamer: hello, config: { count: '\${COUNT:-5}', name: '\${GREETED}' } }
+    to: { persister: sqlite, config: { path: out.db } }
+  orders:
+    from: { exec: [sh, orders.sh] }
+    to: { persister: jsonl, config: { path: orders } }
+    on-invalid: dead-letter
+`
+
+const ordersScript = (id: string): string => `cat <<'END'
+{"type":"SCHEMA","stream":"orders","schema":{"type":"object","properties":{"id":{"type":"integer"}}},"key_properties":["id"]}
+{"type":"RECORD","stream":"orders","record":{"id":1}}
+{"type":"RECORD","stream":"orders","record":{"id":${id}}}
+{"type":"STATE","value":{"at":2}}
+END
+`
+
+const inProject = (): {
+  readonly path: string
+  readonly run: (...args: readonly string[]) => Promise<Ended>
+} & Disposable => {
+  const folder = temporaryFolder()
+  writeFileSync(join(folder.path, 'millrace.yaml'), project)
+  writeFileSync(join(folder.path, '.env'), 'GREETED=moon\n')
+  writeFileSync(join(folder.path, 'orders.sh'), ordersScript('"x"'))
+  return {
+    path: folder.path,
+    run: async (...args) => await millrace(args, { cwd: folder.path }),
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
+  }
+}
+
+const json = <T>(ended: Ended): T => JSON.parse(ended.stdout) as T
+
+test('plan, run, run again: full, then incremental, with closed books', async () => {
+  using at = inProject()
+  const planned = await at.run('plan', 'greetings')
+  assert.equal(planned.code, 0, planned.stderr)
+  assert.match(planned.stdout, /full: from the beginning: no state is stored/)
+  assert.match(planned.stdout, /create table/i)
+  assert.equal(existsSync(join(at.path, '.millrace')), false)
+  assert.equal(existsSync(join(at.path, 'out.db')), false)
+
+  const first = await at.run('run', 'greetings')
+  assert.equal(first.code, 0, first.stderr)
+  assert.match(first.stdout, /hello +5 +5 +5 +0 +0/)
+  assert.match(first.stdout, /The books close/)
+  assert.match(first.stderr, /5 records stored, from the beginning/)
+
+  const second = await at.run('run', 'greetings')
+  assert.equal(second.code, 0)
+  assert.match(second.stderr, /found nothing new/)
+  assert.match((await at.run('plan', 'greetings')).stdout, /incremental: from state 1, which run .* left at/)
+  assert.match((await at.run('plan', 'greetings', '--full-refresh')).stdout, /full: .*--full-refresh/)
+  assert.deepEqual(
+    json(await at.run('query', 'out.db', 'select count(*) as n, max(value) as v from hello', '--json')),
+    [{ n: '5', v: 'Hello, moon!' }],
+  )
+  assert.match((await at.run('query', 'out.db')).stdout, /^hello +5$/m)
+})
+
+test('runs, verify: what a run stored is asked for again, and a change is seen', async () => {
+  using at = inProject()
+  await at.run('run', 'greetings')
+  await at.run('run', 'greetings')
+  const runs = json<{ id: string; mode: string; why: string }[]>(await at.run('runs', '--json'))
+  assert.deepEqual(
+    runs.map((r) => [r.mode, r.why]),
+    [
+      ['incremental', 'finished'],
+      ['full', 'finished'],
+    ],
+  )
+  assert.match((await at.run('runs', 'show', 'last')).stdout, /of greetings, incremental/)
+  const good = await at.run('verify', 'last')
+  assert.equal(good.code, 0, good.stderr)
+  assert.match(good.stdout, /hello +5 +5/)
+  execFileSync(
+    process.execPath,
+    ['-e', `new (require('node:sqlite').DatabaseSync)('out.db').exec("delete from hello where id = 3")`],
+    { cwd: at.path, stdio: 'ignore' },
+  )
+  const bad = await at.run('verify', String(runs[1]?.id))
+  assert.equal(bad.code, 65)
+  assert.match(bad.stderr, /does not hold what run .* stored: hello/)
+  assert.equal((await at.run('verify', 'nosuchrun')).code, 78)
+})
+
+test('state show, log, diff, set and revert', async () => {
+  using at = inProject()
+  await at.run('run', 'greetings')
+  const shown = (await at.run('state', 'show', 'greetings')).stdout
+  const { bookmarks } = JSON.parse(shown) as { bookmarks: { hello: { bookmark: number } } }
+  assert.equal(bookmarks.hello.bookmark, 5)
+  writeFileSync(join(at.path, 'state.json'), `${shown.replace('5', '3')}`)
+  assert.match(
+    (await at.run('state', 'diff', 'greetings', '--file', 'state.json')).stdout,
+    /^~ bookmarks\.hello\.bookmark: 5 → 3$/m,
+  )
+  assert.equal((await at.run('state', 'set', 'greetings', 'state.json')).code, 0)
+  assert.match((await at.run('run', 'greetings')).stdout, /hello +2 +2 +2/)
+  assert.equal(json<unknown[]>(await at.run('state', 'log', 'greetings', '--json')).length, 3)
+  const emptier = await at.run('state', 'set', 'greetings', '--value', '{}')
+  assert.equal(emptier.code, 78)
+  assert.match(emptier.stderr, /STATE_EMPTIER/)
+  assert.equal((await at.run('state', 'revert', 'greetings', '1')).code, 0)
+  assert.equal((await at.run('state', 'set', 'greetings', '--beginning')).code, 0)
+  assert.match((await at.run('run', 'greetings')).stdout, /hello +5 +5 +5/)
+  assert.equal((await at.run('state', 'set', 'greetinks', '--value', '1')).code, 78)
+  assert.match((await at.run('state', 'show', 'greetinks')).stderr, /did you mean greetings/)
+})
+
+test('dead letters of a pipeline: listed, shown, refused again, and replayed after the fix', async () => {
+  using at = inProject()
+  const ran = await at.run('run', 'orders')
+  assert.equal(ran.code, 0, ran.stderr)
+  assert.match(ran.stderr, /dead-letters list orders/)
+  assert.match(
+    (await at.run('dead-letters', 'list', 'orders')).stdout,
+    /orders +orders +3 +RECORD_INVALID +.*field id must be integer/,
+  )
+  const refused = await at.run('dead-letters', 'replay', 'orders')
+  assert.equal(refused.code, 65, refused.stderr)
+  assert.match(refused.stderr, /0 dead letters of orders replayed, 1 refused again/)
+  const replayed = await at.run('dead-letters', 'replay', 'orders', '--no-validate')
+  assert.equal(replayed.code, 0, replayed.stderr)
+  assert.equal(readFileSync(join(at.path, 'orders/orders.jsonl'), 'utf8'), '{"id":1}\n{"id":"x"}\n')
+  assert.match((await at.run('dead-letters', 'list', 'orders')).stderr, /None/)
+  assert.equal((await at.run('verify', 'last')).code, 0)
+})
+
+test('run put together on the command line keeps its state; --select, --full-refresh and --state', async () => {
+  using at = inProject()
+  const words = ['run', '--from', 'hello', '--from.count', '4', '--to', 'csv', '--to.path', 'csv', '--json']
+  type Outcome = { mode: string; pipeline: string; books: { hello: { stored: { records: number } } } }
+  const stored = async (...extra: readonly string[]): Promise<readonly [string, number]> => {
+    const outcome = json<Outcome>(await at.run(...words, ...extra))
+    return [outcome.mode, outcome.books.hello.stored.records]
+  }
+  assert.deepEqual(await stored(), ['full', 4])
+  assert.deepEqual(await stored(), ['incremental', 0])
+  assert.deepEqual(await stored('--full-refresh'), ['full', 4])
+  writeFileSync(join(at.path, 's.json'), '{"bookmarks":{"hello":{"bookmark":3}}}')
+  assert.deepEqual(await stored('--state', 's.json'), ['override', 1])
+  const wrong = await at.run(...words, '--select', 'helo')
+  assert.equal(wrong.code, 78)
+  assert.match(wrong.stdout + wrong.stderr, /no substream is called so; did you mean hello/)
+})
+
+test('discover and preview show the source and move nothing', async () => {
+  using at = inProject()
+  assert.match((await at.run('discover', 'greetings')).stdout, /hello +yes +id +\S+ +id, value/)
+  const previewed = await at.run('preview', 'greetings', '--limit', '2')
+  assert.equal(previewed.code, 0, previewed.stderr)
+  assert.equal(previewed.stdout.match(/Hello, moon!/g)?.length, 2)
+  assert.equal(json<{ hello: unknown[] }>(await at.run('preview', 'greetings', '--json')).hello.length, 5)
+  assert.equal(
+    json<{ orders: unknown[] }>(await at.run('preview', '--from-exec', 'sh orders.sh', '--json')).orders.length,
+    2,
+  )
+  assert.equal(existsSync(join(at.path, '.millrace')), false)
+})
+
+test('check finds every mistake, config list says where values come from and hides what is referred to', async () => {
+  using at = inProject()
+  const good = await at.run('check')
+  assert.equal(good.code, 0, good.stderr + good.stdout)
+  assert.match(good.stdout, /greetings, from hello: its settings are good/)
+  const list = (await at.run('config', 'list')).stdout
+  assert.match(list, /greetings +from hello +name +\$\{GREETED\} +file: millrace\.yaml/)
+  assert.match(list, /greetings +from hello +seed +1 +default/)
+  writeFileSync(
+    join(at.path, 'millrace.yaml'),
+    project.replace('streamer: hello', 'streamer: helo').replace('path: out.db', 'pth: out.db'),
+  )
+  const named = await at.run('check')
+  assert.equal(named.code, 78)
+  assert.match(named.stderr, /did you mean hello/)
+  writeFileSync(join(at.path, 'millrace.yaml'), project.replace('path: out.db', 'pth: out.db'))
+  const settings = await at.run('check')
+  assert.equal(settings.code, 78)
+  assert.match(
+    settings.stdout,
+    /BAD greetings, to sqlite: .*path is missing.*"pth" is not a setting; did you mean path/,
+  )
+})
+
+test('init makes a project whose pipeline runs, in a repository and elsewhere', async () => {
+  using folder = temporaryFolder()
+  const run = (...args: readonly string[]): Promise<Ended> => millrace(args, { cwd: folder.path })
+  assert.equal((await run('init')).code, 0)
+  assert.match(readFileSync(join(folder.path, 'millrace.yaml'), 'utf8'), /^# yaml-language-server: \$schema=/)
+  assert.match(readFileSync(join(folder.path, '.gitignore'), 'utf8'), /^\.millrace\/$/m)
+  assert.equal((await run('check')).code, 0)
+  assert.equal((await run('run', 'first')).code, 0)
+  const again = await run('init')
+  assert.equal(again.code, 64)
+  assert.match(again.stderr, /is there already/)
+  assert.equal((await run('run', 'frist')).code, 78)
+  assert.match((await run('doctor')).stdout, /^ok +project: .*pipelines: first$/m)
+})
+
+test('outside of any project a pipeline cannot be named', async () => {
+  using folder = temporaryFolder()
+  const { code, stderr } = await millrace(['run', 'history', '--log-format', 'text'], { cwd: folder.path })
+  assert.equal(code, 78)
+  assert.match(
+    stderr,
+    /no millrace\.yaml in .* or above {3}\[PROJECT_NOT_FOUND, after-fix\]\n {2}Make one with `millrace init`/,
+  )
+  assert.match((await millrace(['runs'], { cwd: folder.path })).stderr, /Nothing has run in/)
+})
+
+test('demo: a whole history, then only what is new, then nothing', async () => {
+  using folder = temporaryFolder()
+  const repo = join(folder.path, 'répo')
+  mkdirSync(repo)
+  const git = (...args: readonly string[]): void =>
+    void execFileSync(
+      'git',
+      ['-c', 'user.name=Ann', '-c', 'user.email=a@example.org', '-c', 'init.defaultBranch=main', ...args],
+      { cwd: repo, stdio: 'ignore' },
+    )
+  git('init')
+  for (const n of [1, 2, 3]) git('commit', '--allow-empty', '-m', `commit ${n}`)
+  const demo = (): Promise<Ended> => millrace(['demo', 'répo'], { cwd: folder.path })
+  const first = await demo()
+  assert.equal(first.code, 0, first.stderr)
+  assert.match(first.stdout, /commit 3/)
+  assert.match(first.stdout, /^commits +3$/m)
+  assert.match(first.stdout, /3 commits read from the beginning/)
+  git('commit', '--allow-empty', '-m', 'commit 4')
+  assert.match((await demo()).stdout, /Incremental: 1 new commit since/)
+  const third = await demo()
+  assert.match(third.stdout, /Incremental: nothing new since/)
+  for (const [, typed] of third.stderr.matchAll(/^ {2}millrace (.*)$/gm)) {
+    const words = (typed ?? '').split(/ (?=(?:[^"]*"[^"]*")*[^"]*$)/).map((w) => w.replaceAll(/^["']|["']$/g, ''))
+    // Words in single quotes hold spaces; they are the paths, which the next test types in a shell.
+    if (/'/.test(typed ?? '')) continue
+    const ended = await millrace(words, { cwd: folder.path })
+    assert.equal(ended.code, 0, `millrace ${typed}: ${ended.stderr}`)
+  }
+  rmSync(repo, { recursive: true })
+  mkdirSync(repo)
+  const none = await demo()
+  assert.notEqual(none.code, 0)
+  assert.match(none.stderr, /not a git repository/i)
+})
