@@ -222,7 +222,7 @@ export const typeOfSchema = (schema: Json | undefined): ColumnType => {
 }
 
 /** A cell as a value of its column's type; text where it is none. */
-export const valueOf = (cell: string | null, type: ColumnType): Json => {
+export const cellValue = (cell: string | null, type: ColumnType): Json => {
   if (cell === null) return null
   switch (type) {
     case 'integer':

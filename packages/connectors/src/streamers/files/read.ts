@@ -21,7 +21,7 @@ import {
   refuseRagged,
   rowsOf,
   typeOfSchema,
-  valueOf,
+  cellValue,
   widen as widenType,
   widenColumns,
 } from './csv-rows.ts'
@@ -294,7 +294,7 @@ class GroupReading {
     yield rows.map((row) => {
       const record: Record<string, Json> = {}
       for (let i = 0; i < names.length; i++)
-        record[names[i] as string] = valueOf(row[i] as string | null, types[i] as ColumnType)
+        record[names[i] as string] = cellValue(row[i] as string | null, types[i] as ColumnType)
       return record
     })
   }

@@ -86,10 +86,10 @@ export async function* git(
   } finally {
     options.signal.removeEventListener('abort', stop)
     if (!finished) child.kill('SIGKILL')
-    const end = await ended
-    if (finished && !options.signal.aborted && (end.error !== undefined || end.code !== 0))
-      throw failure(path, end, stderr)
+    await ended
   }
+  const end = await ended
+  if (!options.signal.aborted && (end.error !== undefined || end.code !== 0)) throw failure(path, end, stderr)
 }
 
 interface Outcome {
