@@ -16,7 +16,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
 export const libraries: Readonly<Record<string, readonly string[]>> = {
   sdk: [],
   engine: [],
-  connectors: ['@bufbuild/cel', '@duckdb/node-api', 'ajv', 'csv-parse', 'csv-stringify'],
+  connectors: ['@bufbuild/cel', '@duckdb/node-api', 'ajv', 'csv-parse'],
   server: ['yaml'],
   cli: ['commander'],
   console: [],
