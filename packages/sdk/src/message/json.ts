@@ -36,9 +36,14 @@ export const isJsonNumber = (text: string): boolean => /^-?(0|[1-9][0-9]*)(\.[0-
  * Throws SyntaxError as JSON.parse does.
  */
 export const parseExact = (text: string): Json =>
-  json.parse(text, (_key, value, context) =>
-    typeof value === 'number' && context.source !== undefined ? exactNumber(value, context.source) : value,
-  ) as Json
+  mayRound.test(text)
+    ? (json.parse(text, (_key, value, context) =>
+        typeof value === 'number' && context.source !== undefined ? exactNumber(value, context.source) : value,
+      ) as Json)
+    : (JSON.parse(text) as Json)
+
+/** Sixteen digits (and a point) in a row, or an exponent: elsewhere a double holds every number. */
+const mayRound = /[0-9.]{16}|[0-9][eE][-+0-9]/
 
 /** The value of a number's source text: a number where that loses nothing, else bigint or Decimal. */
 export const exactNumber = (value: number, source: string): number | bigint | Decimal => {

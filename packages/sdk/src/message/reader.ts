@@ -52,8 +52,16 @@ export interface ReaderOptions {
 interface Prefix {
   readonly stream: string
   readonly bytes: Uint8Array
+  /** Where in `bytes` the last byte of the name stands: substreams mostly differ there, or in their length. */
+  readonly probe: number
   readonly version: number | undefined
   readonly schema: KnownSchema | undefined
+}
+
+/** How a tail begins that ends with a time, up to the quote that opens the time. */
+interface TailHead {
+  readonly bytes: Uint8Array
+  readonly version: number | undefined
 }
 
 /** How RECORD lines end, from behind the record, and what it says. */
@@ -81,7 +89,8 @@ export class UntouchedLines {
   }
 }
 
-const MAX_PREFIXES = 16
+const MAX_PREFIXES = 128
+const MAX_TAIL_HEADS = 6
 const MAX_TAIL_BYTES = 200
 const MAX_TIME_BYTES = 100
 const NO_TAIL: Tail = { bytes: new Uint8Array(0), version: undefined, timeExtracted: undefined }
@@ -96,7 +105,10 @@ const QUOTE = 34
 const BACKSLASH = 92
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 /** How the member behind a record begins: written compact, and as Python's json.dumps writes it. */
-const TIME_TAILS: readonly Buffer[] = [Buffer.from(',"time_extracted":"'), Buffer.from(', "time_extracted": "')]
+const TAIL_HEADS: readonly TailHead[] = [',"time_extracted":"', ', "time_extracted": "'].map((text) => ({
+  bytes: Buffer.from(text),
+  version: undefined,
+}))
 
 /** Reads one input. Not for two inputs: it remembers the header, the schemas' keys and the unfinished line. */
 export class MessageReader {
@@ -116,6 +128,7 @@ export class MessageReader {
   #failure: MillraceError | undefined
   #prefixes: Prefix[] = []
   #tail: Tail = NO_TAIL
+  #tailHeads: readonly TailHead[] = TAIL_HEADS
   #time = ''
 
   constructor(options: ReaderOptions = {}) {
@@ -279,10 +292,14 @@ export class MessageReader {
     const prefixes = this.#prefixes
     for (let i = 0; i < prefixes.length; i++) {
       const prefix = prefixes[i] as Prefix
+      const { probe } = prefix
+      if (b[from + probe] !== prefix.bytes[probe] || b[from + probe + 1] !== QUOTE) continue
       if (!startsWithAt(b, from, end, prefix.bytes)) continue
       if (i > 0) {
-        prefixes.splice(i, 1)
-        prefixes.unshift(prefix)
+        // What comes often moves to the front.
+        const half = i >> 1
+        prefixes[i] = prefixes[half] as Prefix
+        prefixes[half] = prefix
       }
       if (prefix.schema !== undefined && this.#schemas.get(prefix.stream) !== prefix.schema) break
       const at = from + prefix.bytes.length
@@ -362,9 +379,9 @@ export class MessageReader {
     if (b[end - 2] !== QUOTE) return -1
     let open = end - 3
     while (open > from && b[open] !== QUOTE && end - open < MAX_TIME_BYTES) open--
-    for (const begin of TIME_TAILS) {
-      const start = open + 1 - begin.length
-      if (start > from && startsWithAt(b, start, end, begin)) return start
+    for (const { bytes } of this.#tailHeads) {
+      const start = open + 1 - bytes.length
+      if (start > from && startsWithAt(b, start, end, bytes)) return start
     }
     return -1
   }
@@ -374,9 +391,9 @@ export class MessageReader {
     const known = this.#tail
     if (at < end && known.bytes.length === end - at && startsWithAt(b, at, end, known.bytes)) return known
     if (b[at] === CLOSE_BRACE) return skipSpace(b, at + 1, end) === end ? NO_TAIL : undefined
-    for (const begin of TIME_TAILS) {
-      if (!startsWithAt(b, at, end, begin)) continue
-      const from = at + begin.length
+    for (const { bytes: head, version } of this.#tailHeads) {
+      if (!startsWithAt(b, at, end, head)) continue
+      const from = at + head.length
       let i = from
       for (;;) {
         const c = b[i] as number
@@ -386,7 +403,7 @@ export class MessageReader {
       }
       if (b[i + 1] !== CLOSE_BRACE || skipSpace(b, i + 2, end) !== end) return undefined
       const timeExtracted = textAt(b, from, i)
-      const tail = { bytes: NO_TAIL.bytes, version: undefined, timeExtracted }
+      const tail = { bytes: NO_TAIL.bytes, version, timeExtracted }
       // Worth comparing bytes with only where times come in runs.
       if (timeExtracted === this.#time) this.#tail = { ...tail, bytes: new Uint8Array(b.subarray(at, end)) }
       this.#time = timeExtracted
@@ -434,7 +451,7 @@ export class MessageReader {
       out.pop()
       this.#pass(out, b, from, lineEnd, parsed.type === 'RECORD' ? 1 : 0)
     }
-    if (parsed.recordBytes !== undefined && lineFrom === from) this.#learn(parsed, { b, from, end, order })
+    if (parsed.recordBytes !== undefined && lineFrom === from) this.#learn(parsed, { b, from, end, order, members })
   }
 
   /** Parses everything but the record, which stays bytes (and is opened where that is wanted). */
@@ -493,9 +510,15 @@ export class MessageReader {
   /** Remembers how the lines of a substream begin and end, where that says the same in every such line. */
   #learn(
     { body, recordBytes }: ParsedMessage,
-    line: { readonly b: Buffer; readonly from: number; readonly end: number; readonly order: readonly string[] },
+    line: {
+      readonly b: Buffer
+      readonly from: number
+      readonly end: number
+      readonly order: readonly string[]
+      readonly members: ReadonlyMap<string, { readonly from: number; readonly to: number }>
+    },
   ): void {
-    const { b, from, end, order } = line
+    const { b, from, end, order, members } = line
     const { from: recordFrom, to: recordTo } = recordBytes as { readonly from: number; readonly to: number }
     const at = order.indexOf('record')
     const before = order.slice(0, at)
@@ -509,12 +532,19 @@ export class MessageReader {
     const version = before.includes('version') ? versionOf(body) : undefined
     const schema = bringsKeys ? this.#schemas.get(stream) : undefined
     if (behind.length > 0 && end - recordTo <= MAX_TAIL_BYTES) {
-      const tail = { version: behind.includes('version') ? versionOf(body) : undefined, timeExtracted: timeOf(body) }
-      this.#tail = { bytes: new Uint8Array(b.subarray(recordTo, end)), ...tail }
+      const version = behind.includes('version') ? versionOf(body) : undefined
+      this.#tail = { bytes: new Uint8Array(b.subarray(recordTo, end)), version, timeExtracted: timeOf(body) }
+      const time = members.get('time_extracted')
+      if (behind.at(-1) === 'time_extracted' && time !== undefined && b[time.from] === QUOTE) {
+        const head = { bytes: new Uint8Array(b.subarray(recordTo, time.from + 1)), version }
+        const others = this.#tailHeads.filter((known) => Buffer.compare(known.bytes, head.bytes) !== 0)
+        this.#tailHeads = [head, ...others].slice(0, MAX_TAIL_HEADS)
+      }
     }
+    const probe = (members.get('stream') as { readonly to: number }).to - 2 - from
     const bytes = new Uint8Array(b.subarray(from, recordFrom))
     this.#prefixes = this.#prefixes.filter((p) => Buffer.compare(p.bytes, bytes) !== 0)
-    this.#prefixes.unshift({ stream, bytes, version, schema })
+    this.#prefixes.unshift({ stream, bytes, probe, version, schema })
     if (this.#prefixes.length > MAX_PREFIXES) this.#prefixes.pop()
   }
 

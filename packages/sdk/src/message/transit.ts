@@ -55,15 +55,12 @@ export const decodeTransit = (text: string): unknown => {
   if (text.length >= maxDepth && isTextTooDeep(text)) bad(`nested deeper than ${maxDepth} levels`)
   let parsed: unknown
   try {
-    parsed = mayRound.test(text) ? parseExact(text) : JSON.parse(text)
+    parsed = parseExact(text)
   } catch (e) {
     throw new SyntaxError(jsonFault(e))
   }
   return new Decoder().value(parsed, false)
 }
-
-/** Sixteen number characters in a row, or an exponent: a double might round it. */
-const mayRound = /[0-9.]{16}|[0-9][eE][-+0-9]/
 
 const isTextTooDeep = (text: string): boolean => {
   let depth = 0
