@@ -48,7 +48,9 @@ const copyCompiled = (name: string, to: string): void => {
   const from = join(root, 'packages', name)
   for (const entry of readdirSync(join(from, 'src'), { recursive: true, withFileTypes: true })) {
     const source = relative(join(from, 'src'), join(entry.parentPath, entry.name))
-    if (!entry.isFile() || /\.test\.ts$|(^|\/)fixtures\//.test(source)) continue
+    // The suites of the sdk are for authors; those of other packages are for their own tests.
+    const unwanted = name === 'sdk' ? /\.test\.ts$|(^|\/)fixtures\// : /\.test\.ts$|(^|\/)(fixtures|testing)\//
+    if (!entry.isFile() || unwanted.test(source)) continue
     const outputs = source.endsWith('.ts') ? [source.replace(/\.ts$/, '.js'), source.replace(/\.ts$/, '.d.ts')] : []
     for (const output of outputs) {
       const target = join(to, 'dist', output)
