@@ -1,0 +1,98 @@
+/** The command line, files and environment of each program of a pipeline. Secrets go into files only, never into arguments. */
+import { encodeJson, type JsonObject, reportVariable } from '@millrace/sdk'
+import { endName, type PipelineEnd } from '../domain/pipeline.ts'
+import { resolveEnd, type ResolvedEnd } from '../project/references.ts'
+import { childEnvironment } from './environment.ts'
+import type { PrivateFolder } from './private-folder.ts'
+import type { ProgramOptions, Side } from './types.ts'
+
+export interface Program {
+  /** What it is called in messages: "streamer git". */
+  readonly what: string
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+}
+
+/** The ends of a pipeline with their references resolved. Throws CONFIG_INVALID. */
+export const resolveEnds = (options: ProgramOptions): { readonly from: ResolvedEnd; readonly to: ResolvedEnd } => {
+  const places = options.envPlaces ?? 'the environment and .env'
+  const resolve = (end: PipelineEnd, side: string): ResolvedEnd =>
+    resolveEnd(end, options.env, { what: `pipeline ${options.pipeline.name}, ${side}`, places })
+  return { from: resolve(options.pipeline.from, 'from'), to: resolve(options.pipeline.to, 'to') }
+}
+
+/** How a program is called: our connectors have commands, a foreign one has flags only. */
+interface Call {
+  readonly side: Side
+  /** Comes after our own command: `sync`, `discover`, `verify`. A foreign streamer gets `--discover` for it. */
+  readonly command: 'sync' | 'discover' | 'verify' | 'write'
+  readonly files: {
+    readonly state?: string | undefined
+    readonly catalog?: string | undefined
+    readonly evidence?: string
+    readonly maps?: string | undefined
+  }
+  readonly flags?: readonly string[]
+  readonly run?: string
+}
+
+const words: Readonly<Record<Call['command'], readonly string[]>> = {
+  sync: ['sync'],
+  discover: ['discover'],
+  verify: ['verify'],
+  write: [],
+}
+
+/** The program of one end. `folder` gets its configuration file. */
+export const programOf = (
+  options: ProgramOptions,
+  resolved: ResolvedEnd,
+  folder: PrivateFolder,
+  call: Call,
+): Program => {
+  const { pipeline } = options
+  const end = call.side === 'streamer' ? pipeline.from : pipeline.to
+  const config = resolved.config === undefined ? undefined : configFile(folder, call, resolved.config)
+  const { state, catalog, evidence, maps } = call.files
+  const flags = [
+    ...flag('--config', config),
+    ...flag('--state', state),
+    ...flag('--catalog', catalog),
+    ...flag('--evidence', evidence),
+    ...flag('--maps', maps),
+    ...(call.flags ?? []),
+  ]
+  const argv =
+    end.kind === 'connector'
+      ? [...options.commands[call.side](end.name), ...words[call.command], ...flags]
+      : typeof end.exec === 'string'
+        ? ['/bin/sh', '-c', end.exec]
+        : [...end.exec, ...flags, ...(call.command === 'discover' ? ['--discover'] : [])]
+  const context: Record<string, string> = {
+    MILLRACE_PIPELINE: pipeline.name,
+    [reportVariable]: '3',
+    ...(call.run === undefined ? {} : { MILLRACE_RUN: call.run }),
+    ...(end.kind === 'exec' && typeof end.exec === 'string'
+      ? {
+          MILLRACE_COMMAND: call.command,
+          ...named('CONFIG', config),
+          ...named('STATE', state),
+          ...named('CATALOG', catalog),
+        }
+      : {}),
+  }
+  return {
+    what: `${call.side} ${endName(end)}`,
+    argv,
+    env: childEnvironment(options.env, { ...resolved.env, ...context }, options.passOn),
+    cwd: pipeline.cwd,
+  }
+}
+
+const configFile = (folder: PrivateFolder, call: Call, config: JsonObject): string =>
+  folder.write(`${call.side}-${call.command}.json`, encodeJson(config))
+
+const flag = (name: string, file: string | undefined): readonly string[] => (file === undefined ? [] : [name, file])
+const named = (name: string, file: string | undefined): Record<string, string> =>
+  file === undefined ? {} : { [`MILLRACE_${name}`]: file }

@@ -1,0 +1,479 @@
+/**
+ * One run of a pipeline. The streamer's stdout is the persister's stdin: a pipe of the kernel, whose ends are closed here
+ * as soon as the children have them, so that no data passes through us, and the death of either side is seen by the other.
+ *
+ * A run goes through these stages, and never back:
+ * - *preparing*: settings are resolved, the lock of the pipeline is taken, the files are written, the catalog is made.
+ * - *running*: both children run. Each commit of the persister is kept at once.
+ * - *ending early*, entered on: the first abort, a stalled run, a refused state, the death of either child. The streamer is
+ *   stopped by the ladder of child.ts; the persister comes to the end of its input, settles what it read, and has
+ *   `settleMs` for it. The second abort, or a store that fails, kills both at once.
+ * - *ended*: both children are gone, the books are closed, the lock is freed, the files are removed.
+ *
+ * What made a run end early first is its failure; what follows from it (a closed pipe, half a line) is not.
+ */
+import {
+  type EmittedReport,
+  type Evidence,
+  type FailedReport,
+  isMillraceError,
+  MillraceError,
+  toMillraceError,
+} from '@millrace/sdk'
+import { openBooks, withEmitted } from '../domain/books.ts'
+import { endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
+import { readStateText } from '../domain/state.ts'
+import { type Child, startChild } from './child.ts'
+import { describeExit, diedOfClosedPipe, exitCodeFor, type ExitReport } from './exit-report.ts'
+import { notStarted, reportedError } from './failure.ts'
+import { IdleWatch } from './idle.ts'
+import { Ledger } from './ledger.ts'
+import { Lines } from './lines.ts'
+import { OrphanWatch } from './orphan-watch.ts'
+import { PrivateFolder } from './private-folder.ts'
+import { type Program, programOf, resolveEnds } from './program.ts'
+import { ProgressMeter } from './progress.ts'
+import { levelOf, maxReportBytes, parseMetric, parseReport } from './reports.ts'
+import type { RunEvent, RunFailure, RunOptions, RunOutcome, Side } from './types.ts'
+
+const defaultGraceMs = 10_000
+const defaultSettleMs = 60_000
+/** A state printed by a foreign persister is refused above this. */
+const maxStateBytes = 64 * 1024 * 1024
+
+/**
+ * Runs a pipeline once. Throws what is wrong before a run has begun (CONFIG_INVALID, REGISTRY_UNKNOWN, STATE_UNREADABLE,
+ * RUN_LOCKED, STORE_UNUSABLE); from then on everything is in the outcome, also a failure, and the run is in the store.
+ */
+export const runPipeline = async (options: RunOptions): Promise<RunOutcome> => {
+  const { pipeline, store } = options
+  const ends = resolveEnds(options)
+  for (const [end, side] of [
+    [pipeline.from, 'streamer'],
+    [pipeline.to, 'persister'],
+  ] as const)
+    if (end.kind === 'connector') options.commands[side](end.name)
+  const override =
+    options.stateOverride === undefined
+      ? undefined
+      : { text: readStateText(options.stateOverride.text, options.stateOverride.source) }
+  const begun = store.beginRun({
+    pipeline: pipeline.name,
+    destination: endIdentity(pipeline.to, pipeline.cwd),
+    mode: options.fullRefresh === true ? 'full' : override === undefined ? 'incremental' : 'override',
+    ...(options.redact === undefined
+      ? {}
+      : {
+          definition: {
+            cwd: pipeline.cwd,
+            from: kept(pipeline.from, options.redact),
+            to: kept(pipeline.to, options.redact),
+          },
+        }),
+  })
+  const start = options.fullRefresh === true ? undefined : override === undefined ? begun.state?.text : override.text
+  return new PipelineRun(options, { run: begun.run.id, mode: begun.run.mode, start, ends }).run()
+}
+
+const kept = (end: PipelineEnd, redact: NonNullable<RunOptions['redact']>): Record<string, never> =>
+  ({ ...end, config: redact(end), env: {} }) as unknown as Record<string, never>
+
+interface Begun {
+  readonly run: string
+  readonly mode: RunOutcome['mode']
+  /** The state it starts from; undefined: the beginning. */
+  readonly start: string | undefined
+  readonly ends: ReturnType<typeof resolveEnds>
+}
+
+class PipelineRun {
+  readonly #options: RunOptions
+  readonly #begun: Begun
+  readonly #ledger: Ledger
+  readonly #meter = new ProgressMeter()
+  readonly #started = performance.now()
+  readonly #foreignPersister: boolean
+  #streamer: Child | undefined
+  #persister: Child | undefined
+  readonly #ended: { streamer?: ExitReport; persister?: ExitReport } = {}
+  readonly #failed: { streamer?: FailedReport; persister?: FailedReport } = {}
+  #idle: IdleWatch | undefined
+  #settle: NodeJS.Timeout | undefined
+  #emitted: EmittedReport['substreams'] | undefined
+  #evidence: readonly Evidence[] = []
+  #closed = false
+  #reports = false
+  /** What ended the run early, first cause only. */
+  #cause: MillraceError | undefined
+  /** The streamer's failure, where it is perhaps only what followed from the persister's. */
+  #closedPipe: MillraceError | undefined
+  #endingEarly = false
+  #exitCode: number | undefined
+
+  constructor(options: RunOptions, begun: Begun) {
+    this.#options = options
+    this.#begun = begun
+    this.#foreignPersister = options.pipeline.to.kind === 'exec'
+    this.#ledger = new Ledger({
+      store: options.store,
+      run: begun.run,
+      pipeline: options.pipeline.name,
+      baseline: begun.start,
+      allowEmptier: options.allowEmptierState === true,
+      onEvent: (event) => this.#tell(event),
+    })
+  }
+
+  async run(): Promise<RunOutcome> {
+    const { signal, kill } = this.#options
+    const stop = (): void => this.#endEarly(new MillraceError('INTERRUPTED', { signal: signalName(signal) }))
+    const killAll = (): void => {
+      this.#endEarly(new MillraceError('INTERRUPTED', { signal: signalName(kill) }))
+      this.#killBoth()
+    }
+    signal?.addEventListener('abort', stop)
+    kill?.addEventListener('abort', killAll)
+    try {
+      using folder = new PrivateFolder()
+      await this.#runChildren(folder)
+    } catch (e) {
+      this.#cause ??= toMillraceError(e)
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      kill?.removeEventListener('abort', killAll)
+      clearTimeout(this.#settle)
+      this.#idle?.[Symbol.dispose]()
+    }
+    return this.#end()
+  }
+
+  async #runChildren(folder: PrivateFolder): Promise<void> {
+    const { pipeline, store, signal, kill } = this.#options
+    const { run, mode, start } = this.#begun
+    if (signal?.aborted === true || kill?.aborted === true)
+      throw new MillraceError('INTERRUPTED', { signal: signalName(signal) })
+    if (start !== undefined) readStateText(start, `of ${pipeline.name} in the store`)
+    this.#tell({ kind: 'started', run, mode, state: start })
+    const catalog = pipeline.select === undefined ? undefined : await this.#catalog(folder)
+    if (this.#endingEarly) return
+    const making = folder.pipe()
+    const { streamer, persister } = this.#programs(folder, catalog)
+    using pipe = await making
+    if (this.#endingEarly) return
+    using watch = new OrphanWatch(folder.path)
+    const graceMs = this.#options.graceMs ?? defaultGraceMs
+    const reports = (side: Side): ((chunk: Buffer) => void) => this.#reportLines(side)
+    const states = this.#stateLines()
+    this.#persister = startChild({
+      ...persister,
+      stdin: pipe.read,
+      stdout: (chunk) => states.push(chunk),
+      onLog: (line) => this.#log('persister', line),
+      onReport: reports('persister'),
+      graceMs,
+    })
+    watch.add(this.#persister.pid)
+    const writing = this.#persister.ended.then((report) => this.#onPersisterEnd(report, persister, states))
+    if (this.#persister.pid !== undefined) {
+      this.#streamer = startChild({
+        ...streamer,
+        stdin: 'ignore',
+        stdout: pipe.write,
+        onLog: (line) => this.#log('streamer', line),
+        onReport: reports('streamer'),
+        graceMs,
+      })
+      watch.add(this.#streamer.pid)
+    }
+    // From here the pipe is the children's alone.
+    pipe[Symbol.dispose]()
+    const reading = this.#streamer?.ended.then((report) => this.#onStreamerEnd(report, streamer))
+    try {
+      const pids = [this.#streamer?.pid, this.#persister.pid].filter((pid) => pid !== undefined)
+      store.noteProcesses(run, pids)
+      this.#tell({ kind: 'running', streamer: this.#streamer?.pid, persister: this.#persister.pid })
+      this.#watchIdle()
+    } catch (e) {
+      // The children must not be left: this goes on to wait for their end.
+      this.#fatal(toMillraceError(e))
+    }
+    await Promise.all([writing, reading])
+    watch.drop(this.#streamer?.pid)
+    watch.drop(this.#persister.pid)
+  }
+
+  async #catalog(folder: PrivateFolder): Promise<string> {
+    const { catalogText, discoverCatalog } = await import('./discover.ts')
+    const catalog = await discoverCatalog({ ...this.#options, onLog: (line) => this.#log('streamer', line) })
+    return folder.write('catalog.json', catalogText(catalog))
+  }
+
+  #programs(
+    folder: PrivateFolder,
+    catalog: string | undefined,
+  ): { readonly streamer: Program; readonly persister: Program } {
+    const { pipeline } = this.#options
+    const { run, start, ends } = this.#begun
+    const state = start === undefined ? undefined : folder.write('state.json', start)
+    const streamer = programOf(this.#options, ends.from, folder, {
+      side: 'streamer',
+      command: 'sync',
+      files: { state, catalog },
+      run,
+    })
+    if (this.#foreignPersister)
+      return {
+        streamer,
+        persister: programOf(this.#options, ends.to, folder, { side: 'persister', command: 'write', files: {}, run }),
+      }
+    const maps = pipeline.maps === undefined ? undefined : folder.write('maps.json', JSON.stringify(pipeline.maps))
+    const flags = ['--on-invalid', pipeline.onInvalid, ...(pipeline.validate ? [] : ['--no-validate'])]
+    return {
+      streamer,
+      persister: programOf(this.#options, ends.to, folder, {
+        side: 'persister',
+        command: 'write',
+        files: { maps },
+        flags,
+        run,
+      }),
+    }
+  }
+
+  // — what the children say —
+
+  #log(side: Side, line: string): void {
+    this.#idle?.touch()
+    const metric = parseMetric(line)
+    if (metric !== undefined) {
+      this.#tell({ kind: 'metric', side, ...metric })
+      const progress = side === 'streamer' && !this.#reports ? this.#meter.fromMetric(metric) : undefined
+      if (progress !== undefined) this.#tell(progress)
+      return
+    }
+    this.#tell({ kind: 'log', side, line, level: levelOf(line) })
+  }
+
+  #reportLines(side: Side): (chunk: Buffer) => void {
+    const tooLong = (): void =>
+      this.#fatal(
+        new MillraceError('INTERNAL', { why: `a report of the ${side} is longer than ${maxReportBytes} bytes` }),
+      )
+    const lines = new Lines({ maxBytes: maxReportBytes, tooLong: 'refuse', onTooLong: tooLong }, (line) =>
+      this.#onReport(side, line),
+    )
+    return (chunk) => lines.push(chunk)
+  }
+
+  #onReport(side: Side, line: string): void {
+    const report = parseReport(line)
+    if (report === undefined) return
+    if (report.kind === 'failed') {
+      this.#failed[side] = report
+      return
+    }
+    if (report.kind === 'emitted') {
+      if (side === 'streamer') this.#emitted = report.substreams
+      return
+    }
+    if (side !== 'persister') return
+    this.#reports = true
+    if (report.kind === 'progress') {
+      this.#idle?.progress(report)
+      this.#tell(this.#meter.fromReport(report))
+      return
+    }
+    this.#idle?.touch()
+    if (report.kind === 'commit') this.#commit(report)
+    else {
+      this.#closed = true
+      this.#evidence = report.evidence
+      this.#ledger.books = report.books
+    }
+  }
+
+  /** A foreign persister says with each line that everything before that state is durable. */
+  #stateLines(): Lines {
+    const tooLong = (): void =>
+      this.#endEarly(
+        new MillraceError('STATE_TOO_LARGE', {
+          source: 'the persister:',
+          bytes: maxStateBytes,
+          maxBytes: maxStateBytes,
+        }),
+      )
+    return new Lines({ maxBytes: maxStateBytes, tooLong: 'refuse', onTooLong: tooLong }, (line) =>
+      this.#onStateLine(line),
+    )
+  }
+
+  #onStateLine(line: string): void {
+    this.#idle?.touch()
+    if (!this.#foreignPersister || this.#reports || line.trim() === '') return
+    this.#commit({ state: line.trim(), books: {}, deadLetters: [] })
+  }
+
+  #commit(report: Parameters<Ledger['commit']>[0]): void {
+    try {
+      this.#ledger.commit(report)
+    } catch (e) {
+      if (isMillraceError(e) && (e.code === 'STATE_EMPTIER' || e.code === 'STATE_UNREADABLE')) this.#endEarly(e)
+      else this.#fatal(toMillraceError(e))
+    }
+  }
+
+  // — endings —
+
+  #onStreamerEnd(report: ExitReport, program: Program): void {
+    this.#ended.streamer = report
+    if (report.why === 'finished') return
+    const failed = this.#failed.streamer
+    // It may have died because its reader did: then the persister's end, which is on its way, is the cause.
+    if (failed?.code === 'PIPE_CLOSED' || diedOfClosedPipe(report)) {
+      this.#closedPipe = failureOf(report, program, failed)
+      if (this.#ended.persister === undefined) this.#endEarly(undefined)
+      return
+    }
+    if (report.why !== 'stopped')
+      this.#exitCode ??= this.#cause === undefined ? exitCodeFor(report, 0) || undefined : undefined
+    this.#endEarly(failureOf(report, program, failed))
+  }
+
+  #onPersisterEnd(report: ExitReport, program: Program, states: Lines): void {
+    this.#ended.persister = report
+    clearTimeout(this.#settle)
+    const rest = states.rest()
+    // A last line without its newline is whole only where its writer was.
+    if (rest !== undefined && report.why === 'finished') this.#onStateLine(rest)
+    if (report.why !== 'finished') {
+      if (report.why !== 'stopped')
+        this.#exitCode ??= this.#cause === undefined ? exitCodeFor(report, 0) || undefined : undefined
+      this.#endEarly(failureOf(report, program, this.#failed.persister))
+    } else if (!this.#foreignPersister && !this.#closed) {
+      this.#endEarly(
+        new MillraceError('PROCESS_FAILED', { what: program.what, why: 'exit code 0, but without closing its books' }),
+      )
+    } else if (this.#ended.streamer === undefined) this.#afterPersister(program)
+    else if (this.#closedPipe !== undefined) this.#endEarly(this.#closedPipe)
+  }
+
+  /** The persister ended well while the streamer runs: right at the end that is only the order of events. */
+  #afterPersister(program: Program): void {
+    const early = setTimeout(() => {
+      this.#endEarly(
+        new MillraceError('PROCESS_FAILED', { what: program.what, why: 'exit code 0 before the streamer was done' }),
+      )
+    }, this.#options.graceMs ?? defaultGraceMs)
+    void this.#streamer?.ended.then((report) => {
+      clearTimeout(early)
+      if (report.why !== 'finished')
+        this.#endEarly(
+          new MillraceError('PROCESS_FAILED', { what: program.what, why: 'exit code 0 before the streamer was done' }),
+        )
+    })
+  }
+
+  /** Ends the run early: the streamer is stopped, the persister settles what it read. The first cause stays. */
+  #endEarly(cause: MillraceError | undefined): void {
+    this.#cause ??= cause
+    if (this.#endingEarly) return
+    this.#endingEarly = true
+    this.#idle?.[Symbol.dispose]()
+    this.#tell({ kind: 'stopping', why: this.#cause?.message ?? 'the pipe between the programs was closed' })
+    this.#streamer?.stop()
+    const settleMs = this.#options.settleMs ?? defaultSettleMs
+    const limit = (): void => {
+      if (this.#ended.persister === undefined) this.#settle = setTimeout(() => this.#persister?.stop(), settleMs)
+    }
+    if (this.#streamer === undefined) limit()
+    else void this.#streamer.ended.then(limit)
+  }
+
+  /** Nothing more can be kept: both are killed at once. */
+  #fatal(cause: MillraceError): void {
+    this.#endEarly(cause)
+    this.#killBoth()
+  }
+
+  #killBoth(): void {
+    this.#streamer?.kill()
+    this.#persister?.kill()
+  }
+
+  #watchIdle(): void {
+    const { idleTimeoutMs } = this.#options
+    if (idleTimeoutMs === undefined || this.#endingEarly) return
+    this.#idle = new IdleWatch({
+      timeoutMs: idleTimeoutMs,
+      // Ours says by its reports what it does; and those reports are writing too.
+      pids: () => [this.#streamer?.pid, this.#foreignPersister ? this.#persister?.pid : undefined],
+      onIdle: () => {
+        const what = this.#ended.streamer === undefined ? 'the streamer' : 'the persister'
+        this.#endEarly(new MillraceError('PROCESS_STALLED', { what, seconds: Math.round(idleTimeoutMs / 100) / 10 }))
+        if (this.#ended.streamer !== undefined) this.#persister?.stop()
+      },
+    })
+  }
+
+  #end(): RunOutcome {
+    const { store, pipeline } = this.#options
+    const { run, mode, start } = this.#begun
+    const books = withEmitted(this.#ledger.books, this.#emitted)
+    const booksKept = this.#reports || !this.#foreignPersister
+    // A streamer that was stopped may have written what nobody read; one that failed may not have counted.
+    const complete = this.#cause === undefined && this.#emitted !== undefined
+    const open = booksKept && this.#persisterSettled() ? openBooks(books, complete) : []
+    if (open.length > 0) this.#cause ??= new MillraceError('BOOKS_OPEN', { run, problems: open })
+    const cause = this.#cause
+    const why = cause === undefined ? 'finished' : cause.code === 'INTERRUPTED' ? 'stopped' : 'failed'
+    let outcome: RunOutcome = {
+      run,
+      pipeline: pipeline.name,
+      mode,
+      why,
+      exitCode: cause === undefined ? 0 : (this.#exitCode ?? cause.exitCode),
+      failure: cause === undefined ? undefined : failureOfError(cause),
+      stateBefore: start,
+      stateAfter: this.#ledger.kept ?? start,
+      books,
+      open,
+      booksKept,
+      evidence: this.#evidence,
+      deadLetters: this.#ledger.deadLetters,
+      elapsedMs: performance.now() - this.#started,
+      streamer: this.#ended.streamer,
+      persister: this.#ended.persister,
+    }
+    try {
+      const error =
+        outcome.failure === undefined ? {} : { error: { code: outcome.failure.code, message: outcome.failure.message } }
+      store.endRun({ run, why, exitCode: outcome.exitCode, books, evidence: this.#evidence, ...error })
+    } catch (e) {
+      // The store failed: what it holds is right up to the last commit, and its lock ends with this process.
+      const failure = toMillraceError(e)
+      if (cause === undefined)
+        outcome = { ...outcome, why: 'failed', exitCode: failure.exitCode, failure: failureOfError(failure) }
+    }
+    return outcome
+  }
+
+  /** Whether the persister came to its own end, so that its books are those of all that it read. */
+  #persisterSettled(): boolean {
+    return this.#closed && this.#ended.persister?.why === 'finished'
+  }
+
+  #tell(event: RunEvent): void {
+    this.#options.onEvent?.(event)
+  }
+}
+
+const failureOf = (report: ExitReport, program: Program, failed: FailedReport | undefined): MillraceError => {
+  if (report.why === 'not-spawned') return notStarted(program, report.cause)
+  if (failed !== undefined) return reportedError(failed)
+  return new MillraceError('PROCESS_FAILED', { what: program.what, why: describeExit(report) })
+}
+
+const failureOfError = (e: MillraceError): RunFailure => ({ code: e.code, message: e.message, fix: e.fix })
+
+const signalName = (signal: AbortSignal | undefined): string | undefined =>
+  typeof signal?.reason === 'string' ? signal.reason : undefined
