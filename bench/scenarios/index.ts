@@ -1,0 +1,18 @@
+import type { Scenario } from '../harness.ts'
+import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
+import { convert, git, pipeline, source } from './programs.ts'
+import { reader } from './reader.ts'
+import { startup } from './startup.ts'
+
+/** All scenarios, in the order of the page. A new one is a file and a line here. */
+export const scenarios: readonly Scenario[] = [
+  reader,
+  convert,
+  source,
+  jsonlPersister,
+  sqlitePersister,
+  duckdbPersister,
+  git,
+  pipeline,
+  startup,
+]
