@@ -116,6 +116,25 @@ describe('convert Singer to Singer', () => {
     assert.equal(most, 1)
   })
 
+  it('takes no more memory for a long input than for a short one', async () => {
+    const chunk = Buffer.from(singer.replace(/.*NEWS.*\n/, '').repeat(100))
+    const peak = async (chunks: number): Promise<number> => {
+      let most = 0
+      let count = 0
+      const input = async function* () {
+        for (let i = 0; i < chunks; i++) yield Buffer.from(chunk)
+      }
+      const write = (): void => {
+        if (count++ % 50 === 0) most = Math.max(most, process.memoryUsage().rss)
+      }
+      for (const to of ['singer', '0.1-jsonline'] as const) await convert({ input: input(), to, write })
+      return most
+    }
+    const short = await peak(50)
+    const long = await peak(300)
+    assert.ok(long - short < 64 * 1024 * 1024, `${Math.round((long - short) / 1024 / 1024)} MiB more`)
+  })
+
   it('a writer that fails stops it', async () => {
     await assert.rejects(
       convertText(singer, 'singer', { write: () => Promise.reject(new Error('pipe closed')) }),

@@ -308,6 +308,32 @@ describe('odd but legal', () => {
     )
   })
 
+  it('time_extracted and version of another type say nothing', () => {
+    for (const more of [
+      '"time_extracted":5',
+      '"time_extracted":null',
+      '"version":"1"',
+      '"version":1.5',
+      '"version":12345678901234567890',
+    ]) {
+      const line = `{"type":"RECORD","stream":"a","record":{"id":1},${more}}\n`
+      for (const text of [line + line, line + ok + line, line.replace(/,("record".*),("[tv].*)\}/, ',$2,$1}')]) {
+        const { messages, failure } = readAll(text)
+        assert.equal(failure, undefined)
+        for (const m of messages as RecordMessage[])
+          assert.deepEqual([m.record, m.version, m.timeExtracted], [{ id: 1 }, undefined, undefined], text)
+      }
+    }
+  })
+
+  it('a raw control character inside a record is told when the record is opened', () => {
+    const text = `${ok}${inRecord('{"a":"\u0000\u0001"}')}\n`
+    assert.equal(readAll(text, { open: true }).failure?.code, 'MESSAGE_NOT_JSON')
+    const { messages, failure } = readAll(text)
+    assert.equal(failure, undefined)
+    assert.throws(() => (messages[1] as RecordMessage).record, { code: 'MESSAGE_NOT_JSON', message: /^line 2: / })
+  })
+
   it('many members in a message', () => {
     const many = Array.from({ length: 5000 }, (_, i) => `"k${i}":${i}`).join(',')
     const { messages } = readAll(`{${many},"type":"RECORD","stream":"a","record":{"id":1}}\n`)

@@ -93,3 +93,10 @@ export class Tagged {
     this.rep = rep
   }
 }
+
+/** Sets a member of an object; `__proto__` is a key like any other. */
+export const putMember = (out: Record<string, unknown>, key: string, value: unknown): void => {
+  if (key === '__proto__')
+    Object.defineProperty(out, key, { value, enumerable: true, configurable: true, writable: true })
+  else out[key] = value
+}
