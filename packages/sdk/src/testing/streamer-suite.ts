@@ -322,13 +322,16 @@ const assertUnion = (whole: Output, first: Output, second: Output, options: Stre
     )
 }
 
+/** The program beside this file: TypeScript in the repository, JavaScript in the published package. */
+const childProgram = new URL(
+  import.meta.url.endsWith('.ts') ? './streamer-child.ts' : './streamer-child.js',
+  import.meta.url,
+)
+
 const start = (streamer: Streamer, module: URL, config: JsonObject): ChildProcess =>
   spawn(
     process.execPath,
-    [
-      fileURLToPath(import.meta.resolve('./streamer-child.ts')),
-      encodeJson({ module: module.href, name: streamer.name, config }),
-    ],
+    [fileURLToPath(childProgram), encodeJson({ module: module.href, name: streamer.name, config })],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
 
