@@ -53,6 +53,7 @@ export class OutputFolder implements AsyncDisposable {
   readonly #replaced = new Set<string>()
   #marksWaiting = false
   #finished = false
+  #closed = false
 
   private constructor(options: FolderOptions, journal: Journal, lock: Disposable) {
     this.#options = options
@@ -133,6 +134,8 @@ export class OutputFolder implements AsyncDisposable {
     part: number,
     options: { readonly about?: Pick<FileEntry, 'columns' | 'dialect'>; readonly adopts: boolean },
   ): Promise<OutputFile | undefined> {
+    if (this.#closed)
+      throw new MillraceError('DESTINATION_REFUSED', { what: this.#options.path, why: 'this session was ended' })
     const finalName = fileNameFor(substream, part, this.#extension, (folded) => this.#ownerOf(folded))
     const hidden = this.#options.mode === 'replace'
     const name = hidden ? `${hiddenPrefix}${finalName}` : finalName
@@ -201,6 +204,8 @@ export class OutputFolder implements AsyncDisposable {
   /** Writes bytes that hold so many lines. */
   async write(file: OutputFile, bytes: Buffer, lines: number): Promise<void> {
     try {
+      if (this.#closed)
+        throw new MillraceError('DESTINATION_REFUSED', { what: file.path, why: 'this session was ended' })
       if (this.#marksWaiting) {
         this.#marksWaiting = false
         await this.#journal.write()
@@ -313,6 +318,8 @@ export class OutputFolder implements AsyncDisposable {
 
   /** Takes back what was not committed and gives the folder back. What goes wrong here is put right by the next session. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
     try {
       if (!this.#finished) {
         let marked = false
