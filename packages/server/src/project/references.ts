@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of the project file look like templates
 /**
  * References to the environment in the texts of a project file: `${NAME}`, `${env:NAME}`, and `${NAME:-other}` for when
  * it is unset or empty; `$${` stands for itself. They are resolved late, when a pipeline starts, and only in `config`

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of the project file look like templates
 import type { JsonObject } from '@millrace/sdk'
 
 /** What the schema says of a connector: its settings come from its declaration. */

@@ -1,7 +1,7 @@
 /** Running a connector for its answer: `discover`, `verify`. Its stdout is read whole. */
 import { type FailedReport, MillraceError } from '@millrace/sdk'
 import { startChild } from './child.ts'
-import { describeExit, type ExitReport } from './exit-report.ts'
+import { describeExit } from './exit-report.ts'
 import { Lines } from './lines.ts'
 import { OrphanWatch } from './orphan-watch.ts'
 import type { PrivateFolder } from './private-folder.ts'

@@ -27,8 +27,8 @@ export class ProgressMeter {
   fromMetric(metric: Metric): ProgressEvent | undefined {
     if (metric.metric !== 'record_count') return undefined
     const name = String(metric.tags['stream'] ?? metric.tags['endpoint'] ?? '')
-    const counted = (this.#counted[name] ??= { received: 0, stored: 0 })
-    counted.received += metric.value
+    const received = (this.#counted[name]?.received ?? 0) + metric.value
+    this.#counted[name] = { received, stored: 0 }
     return this.#event(this.#counted, 0, { waitingShare: 0, writingShare: 0 })
   }
 
