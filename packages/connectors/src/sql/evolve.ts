@@ -55,6 +55,8 @@ export const newTable = (
   }
   for (const w of wanted.columns) columns.push({ path: w.path, name: names.claim(w.path.join('__')), type: w.type })
   for (const m of options.metadata) addMetadata(m, columns)
+  // No table is without a column: where the schema names none, the first is the order of the rows.
+  if (columns.length === 0) addMetadata('_sdc_sequence', columns)
   const table: Table = {
     name: about.name,
     substream: about.substream,

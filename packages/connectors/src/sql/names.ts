@@ -18,7 +18,7 @@ export const legalName = (name: string, maxBytes: number): string => {
 
 /**
  * Names given out so far. Databases do not tell case apart, so names that differ only by case get a number: the first
- * keeps its name, the next is `name_2`. Because given names are kept in the catalog, they stay.
+ * keeps its name, the next is `name_2`; names that the database keeps for itself get a `_` in front. Because given names are kept in the catalog, they stay.
  */
 export class Names {
   readonly #taken = new Set<string>()
@@ -34,13 +34,19 @@ export class Names {
   /** A free name, as near to the wanted one as can be, taken from now on. */
   claim(wanted: string): string {
     const max = this.#dialect.maxNameBytes
-    const base = legalName(wanted, max)
+    const legal = legalName(wanted, max)
+    const base = this.#reserved(legal) ? legalName(`_${legal}`, max) : legal
     for (let n = 1; ; n++) {
       const name = n === 1 ? base : `${legalName(base, max - 8)}_${n}`
-      if (this.#taken.has(fold(name)) || this.#reserved(name)) continue
+      if (this.#taken.has(fold(name))) continue
       this.#taken.add(fold(name))
       return name
     }
+  }
+
+  /** Gives a name back. */
+  release(name: string): void {
+    this.#taken.delete(fold(name))
   }
 }
 

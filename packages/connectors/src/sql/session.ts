@@ -67,6 +67,7 @@ export class TablePlanner {
 
   forget(table: Table): void {
     this.#catalog.delete(identity(table.substream, table.path))
+    this.#names.release(table.name)
   }
 
   /** The tables that a schema asks for, and the steps to them. */

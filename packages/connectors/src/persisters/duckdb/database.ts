@@ -8,8 +8,8 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { MillraceError } from '@millrace/sdk'
 import { catalogTable } from '../../sql/catalog.ts'
-import type { Cell, Column, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
-import { convertSql, duckdbDialect, literal, quote, typeName } from './dialect.ts'
+import type { Cell, Column, ColumnType, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
+import { convertSql, createSql, duckdbDialect, literal, quote, typeName } from './dialect.ts'
 import { checkFile, translate } from './failures.ts'
 import { type LineShape, LineWriter, lineShape } from './lines.ts'
 import { Spool, type SpoolFile } from './spool.ts'
@@ -100,10 +100,8 @@ export class DuckDatabase implements SqlDatabase {
   }
 
   async columnsOf(table: string): Promise<readonly string[] | undefined> {
-    const rows = await this.#rows(
-      `SELECT column_name FROM duckdb_columns() WHERE database_name = current_database() AND lower(schema_name) = lower(${literal(this.#schema)}) AND lower(table_name) = lower(${literal(table)}) ORDER BY column_index`,
-    )
-    return rows.length === 0 ? undefined : rows.map((r) => String(r[0]))
+    const columns = await this.#columnsWithTypes(table)
+    return columns.length === 0 ? undefined : columns.map((c) => c.name)
   }
 
   async change(changes: readonly TableChange[]): Promise<void> {
@@ -187,7 +185,7 @@ export class DuckDatabase implements SqlDatabase {
     if (this.#changes.length === 0 && this.#work.length === 0 && catalog.length === 0) return
     await this.#guard(async () => {
       await this.#run('BEGIN TRANSACTION')
-      for (const change of this.#changes) for (const sql of this.dialect.statements(change)) await this.#run(sql)
+      await this.#makeChanges()
       for (const work of this.#work) await this.#perform(work)
       await this.#keepCatalog(catalog)
       await this.#run('COMMIT')
@@ -197,6 +195,59 @@ export class DuckDatabase implements SqlDatabase {
     this.#changes = []
     this.#work = []
     this.#open.clear()
+  }
+
+  /** The changes of tables that were asked for, those of one table's types together. */
+  async #makeChanges(): Promise<void> {
+    const retyped = new Map<string, { table: Table; from: Map<string, ColumnType> }>()
+    for (const change of this.#changes) {
+      if (change.kind !== 'retype') {
+        for (const sql of this.dialect.statements(change)) await this.#run(sql)
+        continue
+      }
+      const { table, column, from } = change
+      const rebuild = retyped.get(table.name) ?? { table, from: new Map() }
+      if (!rebuild.from.has(column.name)) rebuild.from.set(column.name, from)
+      retyped.set(table.name, rebuild)
+    }
+    for (const [name, { table, from }] of retyped) await this.#rebuild(this.#latest.get(name) ?? table, from)
+  }
+
+  /**
+   * Copies a table into one with other types. Not ALTER … USING: what its expression was cannot be read again from the
+   * write-ahead log (DuckDB 1.5), so that a process killed behind the commit would leave a file that does not open.
+   */
+  async #rebuild(table: Table, from: ReadonlyMap<string, ColumnType>): Promise<void> {
+    const old = this.#ref(table.name)
+    const known = new Set(table.columns.map((c) => c.name))
+    const strangers = (await this.#columnsWithTypes(table.name)).filter((c) => !known.has(c.name))
+    const indexes = await this.#rows(
+      `SELECT sql FROM duckdb_indexes() WHERE database_name = current_database() AND schema_name = ${literal(this.#schema)} AND table_name = ${literal(table.name)} AND sql IS NOT NULL`,
+    )
+    const copy = this.#ref('_millrace_rebuild')
+    await this.#run(
+      createSql(
+        table,
+        copy,
+        strangers.map((c) => `${quote(c.name)} ${c.type}`),
+      ),
+    )
+    const names = [...known, ...strangers.map((c) => c.name)].map(quote).join(', ')
+    const values = [
+      ...table.columns.map((c) => convertSql(quote(c.name), from.get(c.name) ?? c.type, c.type)),
+      ...strangers.map((c) => quote(c.name)),
+    ]
+    await this.#run(`INSERT INTO ${copy} (${names}) SELECT ${values.join(', ')} FROM ${old}`)
+    await this.#run(`DROP TABLE ${old}`)
+    await this.#run(`ALTER TABLE ${copy} RENAME TO ${quote(table.name)}`)
+    for (const [sql] of indexes) await this.#run(String(sql))
+  }
+
+  async #columnsWithTypes(table: string): Promise<readonly { readonly name: string; readonly type: string }[]> {
+    const rows = await this.#rows(
+      `SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() AND lower(schema_name) = lower(${literal(this.#schema)}) AND lower(table_name) = lower(${literal(table)}) ORDER BY column_index`,
+    )
+    return rows.map(([name, type]) => ({ name: String(name), type: String(type) }))
   }
 
   async #perform(work: Work): Promise<void> {

@@ -1,5 +1,5 @@
 import { scaleOf } from '../../sql/column-types.ts'
-import type { ColumnType, Dialect, TableChange } from '../../sql/types.ts'
+import type { ColumnType, Dialect, Table, TableChange } from '../../sql/types.ts'
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
@@ -43,7 +43,8 @@ export const convertSql = (expr: string, from: ColumnType, to: ColumnType): stri
 export const duckdbDialect = (schema: string): Dialect => ({
   name: 'duckdb',
   maxNameBytes: 200,
-  reservesTable: () => false,
+  // Views of its own, found before any table of that name.
+  reservesTable: (name) => /^(sqlite|duckdb|pragma|pg)_/i.test(name),
   // The hidden row id: a column of that name would hide it.
   reservesColumn: (name) => name.toLowerCase() === 'rowid',
   exactDecimals: true,
@@ -55,6 +56,10 @@ export const duckdbDialect = (schema: string): Dialect => ({
   statements: (change) => statements(change, `${quote(schema)}.${quote(change.table.name)}`),
 })
 
+/** The statement that makes a table under this (quoted) name. */
+export const createSql = (table: Table, name: string, extra: readonly string[] = []): string =>
+  `CREATE TABLE ${name} (${[...table.columns.map((c) => `${quote(c.name)} ${typeName(c.type)}`), ...extra].join(', ')})`
+
 const statements = (change: TableChange, table: string): readonly string[] => {
   switch (change.kind) {
     case 'create':
@@ -63,13 +68,10 @@ const statements = (change: TableChange, table: string): readonly string[] => {
       ]
     case 'add-column':
       return [`ALTER TABLE ${table} ADD COLUMN ${quote(change.column.name)} ${typeName(change.column.type)}`]
-    case 'retype': {
-      const { column, from } = change
-      const name = quote(column.name)
+    case 'retype':
       return [
-        `ALTER TABLE ${table} ALTER COLUMN ${name} SET DATA TYPE ${typeName(column.type)} USING ${convertSql(name, from, column.type)}`,
+        `-- rebuild ${table}: ${quote(change.column.name)} ${typeName(change.from)} becomes ${typeName(change.column.type)}`,
       ]
-    }
     case 'rekey':
       // Keys are no constraint here: an index would cost more than the load (docs/reference/sql-destinations.md).
       return []
