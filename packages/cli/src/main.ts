@@ -19,7 +19,11 @@ export const main = async (argv: readonly string[]): Promise<void> => {
     found = find(argv)
     code = await runFound(found)
   } catch (e) {
-    code = await fail(e, argv, found)
+    code = await fail(e, argv, found).catch((second: unknown) => {
+      // Not even the words for errors could be loaded.
+      process.stderr.write(`millrace cannot start: ${(second as Error).message}\n  Install it again.\n`)
+      return 70
+    })
   }
   await drained()
   process.exit(code)

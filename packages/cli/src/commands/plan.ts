@@ -1,4 +1,4 @@
-import { isObject, type Json, resolveConfig, silentLogger, toMillraceError } from '@millrace/sdk'
+import { isMillraceError, isObject, type Json, resolveConfig, silentLogger, toMillraceError } from '@millrace/sdk'
 import {
   discoverCatalog,
   endName,
@@ -30,27 +30,37 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
     const { pipeline, dir } = await choosePipeline(args, options, { flags, context, sides: 'both' })
     using stop = listenForStop()
     const start = startOf(pipeline, dir, options.flag('full-refresh'))
+    const programs = await programsOf(pipeline, dir)
     const catalog = await discoverCatalog({
-      ...(await programsOf(pipeline, dir)),
+      ...programs,
       pipeline,
       signal: stop.stop,
       onLog: (line) => context.log.debug(line),
-    })
-    const substreams = (catalog['streams'] as readonly Json[]).filter(isObject).filter(isSelected).map(substreamOf)
-    const destination = await destinationPlan(pipeline, dir, catalog, stop.stop)
+    }).catch(unknownCatalog(pipeline))
+    const substreams =
+      catalog === undefined
+        ? undefined
+        : (catalog['streams'] as readonly Json[]).filter(isObject).filter(isSelected).map(substreamOf)
+    const destination =
+      catalog === undefined ? { steps: [], note: undefined } : await destinationPlan(pipeline, dir, catalog, stop.stop)
     if (context.json)
       return context.printJson({
         pipeline: pipeline.name,
         from: endName(pipeline.from),
         to: endName(pipeline.to),
         ...start,
-        substreams,
-        destination,
+        substreams: substreams ?? null,
+        destination: substreams === undefined ? null : destination,
       })
     const { print, style } = context
     print(`${style.bold(pipeline.name)}: ${endName(pipeline.from)} → ${endName(pipeline.to)}\n`)
     print(`${start.mode}: ${start.why}\n`)
     if (start.state !== null) print(`  ${stateLine(start.state)}\n`)
+    if (substreams === undefined) {
+      print(`what ${endName(pipeline.from)} will write is not known: it does not answer --discover with a catalog\n`)
+      context.say('Nothing was executed.\n')
+      return
+    }
     print(`reads ${substreams.join(', ') || 'nothing: no substream is selected'}\n`)
     if (destination.note !== undefined) print(`${destination.note}\n`)
     else if (destination.steps.length === 0) print('the destination has everything it needs\n')
@@ -58,6 +68,20 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
     context.say('Nothing was executed.\n')
   },
 }))
+
+/** A foreign program need not know what it will write; one of ours does. */
+const unknownCatalog =
+  ({ from, select }: Pipeline) =>
+  (e: unknown): undefined => {
+    if (
+      from.kind === 'exec' &&
+      select === undefined &&
+      isMillraceError(e) &&
+      (e.code === 'CATALOG_INVALID' || e.code === 'PROCESS_FAILED')
+    )
+      return undefined
+    throw e
+  }
 
 interface Start {
   readonly mode: 'full' | 'incremental'

@@ -29,6 +29,9 @@ const paintedView = (pipeline: Pipeline, context: CommandContext): RunView => {
   return {
     onEvent: (event) => {
       switch (event.kind) {
+        case 'started':
+          block.show([`${style.bold(`${endName(pipeline.from)} → ${endName(pipeline.to)}`)}  starting`])
+          return
         case 'progress':
           block.show(progressLines(pipeline, event, style))
           return

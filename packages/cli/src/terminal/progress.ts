@@ -70,8 +70,8 @@ export class ProgressBlock {
   }
 
   #paint(): void {
-    const columns = Math.max(20, this.#target.columns ?? 80)
-    const room = Math.max(1, (this.#target.rows ?? 24) - 1)
+    const columns = Math.max(20, this.#target.columns || 80)
+    const room = Math.max(1, (this.#target.rows || 24) - 1)
     const lines = this.#lines.slice(0, room).map((l) => cut(l, columns - 1))
     this.#target.write(
       `${this.#begun ? '' : HIDE_CURSOR}${this.#back()}${CLEAR_BELOW}${lines.map((l) => `${l}\n`).join('')}`,
