@@ -17,17 +17,18 @@ import {
   skimValue,
   skipSpace,
   startsWithAt,
-  textAt,
   TOO_DEEP,
+  textAt,
   trimEnd,
 } from './bytes.ts'
-import { HeaderReader, type ContentType } from './header.ts'
+import { type ContentType, HeaderReader } from './header.ts'
 import { encodeJson, isObject, type JsonObject, parseExact } from './json.ts'
 import { LineScanner, maxScanBytes } from './line-scan.ts'
-import { type KnownSchema, messagesOf, type ParsedMessage, timeOf, versionOf } from './parse.ts'
+import { type KnownSchema, messagesOf, type ParsedMessage } from './parse.ts'
 import { jsonFault, RecordMessage } from './record.ts'
-import type { Message } from './types.ts'
+import { NO_TAIL, type Prefix, RecordShapes, type Tail } from './record-shapes.ts'
 import { decodeTransit, toJson } from './transit.ts'
+import type { Message } from './types.ts'
 
 /** A line longer than this is refused unless the caller says otherwise. */
 export const defaultMaxLineBytes: number = 64 * 1024 * 1024
@@ -43,32 +44,6 @@ export interface ReaderOptions {
   readonly onUnreadable?: 'stop' | 'hand-over'
   /** For `convert`: lines that Singer would write the same way are handed out as {@link UntouchedLines}. */
   readonly untouched?: boolean
-}
-
-/**
- * How the RECORD lines of a substream begin, up to the record. Where the records bring their keys or schema along
- * (0.1), it holds only as long as the substream's schema is the one that these very bytes gave.
- */
-interface Prefix {
-  readonly stream: string
-  readonly bytes: Uint8Array
-  /** Where in `bytes` the last byte of the name stands: substreams mostly differ there, or in their length. */
-  readonly probe: number
-  readonly version: number | undefined
-  readonly schema: KnownSchema | undefined
-}
-
-/** How a tail begins that ends with a time, up to the quote that opens the time. */
-interface TailHead {
-  readonly bytes: Uint8Array
-  readonly version: number | undefined
-}
-
-/** How RECORD lines end, from behind the record, and what it says. */
-interface Tail {
-  readonly bytes: Uint8Array
-  readonly version: number | undefined
-  readonly timeExtracted: string | undefined
 }
 
 /** Whole lines that can be written again as they are: all Singer, all of one buffer, without anything between them. */
@@ -89,27 +64,11 @@ export class UntouchedLines {
   }
 }
 
-const MAX_PREFIXES = 128
-const MAX_TAIL_HEADS = 6
-const MAX_TAIL_BYTES = 200
-const MAX_TIME_BYTES = 100
-const NO_TAIL: Tail = { bytes: new Uint8Array(0), version: undefined, timeExtracted: undefined }
-/** Members of a RECORD that may stand before the record in a line that is read without parsing it. */
-const BEFORE_RECORD: ReadonlySet<string> = new Set(['type', 'stream', 'version', 'key_fields', 'schema'])
-const BEHIND_RECORD: ReadonlySet<string> = new Set(['version', 'time_extracted'])
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
 const minScanBytes = 1024
 const CLOSE_BRACE = 125
 const OPEN_BRACE = 123
-const QUOTE = 34
-const BACKSLASH = 92
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
-/** How the member behind a record begins: written compact, and as Python's json.dumps writes it. */
-const TAIL_HEADS: readonly TailHead[] = [',"time_extracted":"', ', "time_extracted": "'].map((text) => ({
-  bytes: Buffer.from(text),
-  version: undefined,
-}))
-
 /** Reads one input. Not for two inputs: it remembers the header, the schemas' keys and the unfinished line. */
 export class MessageReader {
   readonly #maxLineBytes: number
@@ -119,6 +78,7 @@ export class MessageReader {
   readonly #header = new HeaderReader()
   readonly #untouched: boolean
   readonly #schemas = new Map<string, KnownSchema>()
+  readonly #shapes = new RecordShapes()
   #rest: Buffer[] = []
   #restBytes = 0
   #line = 0
@@ -126,10 +86,6 @@ export class MessageReader {
   /** Set while the last line, which has no newline, is read. */
   #isLast = false
   #failure: MillraceError | undefined
-  #prefixes: Prefix[] = []
-  #tail: Tail = NO_TAIL
-  #tailHeads: readonly TailHead[] = TAIL_HEADS
-  #time = ''
 
   constructor(options: ReaderOptions = {}) {
     this.#maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
@@ -289,31 +245,23 @@ export class MessageReader {
 
   /** `recordEnd`: where the first nested value of the line ends, or -1 where that is not known. */
   #readLine(b: Buffer, from: number, end: number, recordEnd: number, out: Message[]): void {
-    const prefixes = this.#prefixes
-    for (let i = 0; i < prefixes.length; i++) {
-      const prefix = prefixes[i] as Prefix
-      const { probe } = prefix
-      if (b[from + probe] !== prefix.bytes[probe] || b[from + probe + 1] !== QUOTE) continue
-      if (!startsWithAt(b, from, end, prefix.bytes)) continue
-      if (i > 0) {
-        // What comes often moves to the front.
-        const half = i >> 1
-        prefixes[i] = prefixes[half] as Prefix
-        prefixes[half] = prefix
-      }
-      if (prefix.schema !== undefined && this.#schemas.get(prefix.stream) !== prefix.schema) break
+    const prefix = this.#shapes.find(b, from, end)
+    if (prefix !== undefined && (prefix.schema === undefined || this.#schemas.get(prefix.stream) === prefix.schema)) {
       const at = from + prefix.bytes.length
       if (this.#untouched) {
-        if (!this.#isRecordLine(b, at, end, recordEnd)) break
-        this.#pass(out, b, from, end, 1)
-        return
+        if (this.#isRecordLine(b, at, end, recordEnd)) {
+          this.#pass(out, b, from, end, 1)
+          return
+        }
+      } else {
+        const message = this.#open
+          ? this.#openRecord(b, at, end, prefix)
+          : this.#skimRecord(b, at, end, recordEnd, prefix)
+        if (message !== undefined) {
+          out.push(message)
+          return
+        }
       }
-      // The scanner knows the first nested value, which is the record unless key_fields or a schema stand before it.
-      const known = prefix.schema === undefined ? recordEnd : -1
-      const message = this.#open ? this.#openRecord(b, at, end, prefix) : this.#skimRecord(b, at, end, known, prefix)
-      if (message === undefined) break
-      out.push(message)
-      return
     }
     this.#readOther(b, from, end, out)
   }
@@ -328,9 +276,9 @@ export class MessageReader {
     let to = end - 1
     let tail = NO_TAIL
     if (b[to - 1] !== CLOSE_BRACE) {
-      to = this.#tailStart(b, at, end)
+      to = this.#shapes.tailStart(b, at, end)
       if (to < 0) return undefined
-      const found = this.#tailAt(b, to, end)
+      const found = this.#shapes.tailAt(b, to, end)
       if (found === undefined) return undefined
       tail = found
     }
@@ -351,17 +299,18 @@ export class MessageReader {
   /** A record whose bytes will do: its end is found by matching brackets. */
   #skimRecord(b: Buffer, at: number, end: number, recordEnd: number, prefix: Prefix): RecordMessage | undefined {
     if (b[at] !== OPEN_BRACE) return undefined
-    const to = recordEnd < 0 ? skimValue(b, at, end) : recordEnd
+    // The first nested value is the record, unless key_fields or a schema stand before it.
+    const to = recordEnd > at ? recordEnd : skimValue(b, at, end)
     if (to < 0) return undefined
-    const tail = b[to] === CLOSE_BRACE && to + 1 === end ? NO_TAIL : this.#tailAt(b, to, end)
+    const tail = b[to] === CLOSE_BRACE && to + 1 === end ? NO_TAIL : this.#shapes.tailAt(b, to, end)
     return tail === undefined ? undefined : this.#message(b, at, to, prefix, tail)
   }
 
   /** Whether a line that begins as a RECORD goes on as one. */
   #isRecordLine(b: Buffer, at: number, end: number, recordEnd: number): boolean {
     if (b[at] !== OPEN_BRACE) return false
-    const to = recordEnd < 0 ? skimValue(b, at, end) : recordEnd
-    return to > 0 && ((b[to] === CLOSE_BRACE && to + 1 === end) || this.#tailAt(b, to, end) !== undefined)
+    const to = recordEnd > at ? recordEnd : skimValue(b, at, end)
+    return to > 0 && ((b[to] === CLOSE_BRACE && to + 1 === end) || this.#shapes.tailAt(b, to, end) !== undefined)
   }
 
   #message(b: Buffer, from: number, to: number, prefix: Prefix, tail: Tail): RecordMessage {
@@ -369,47 +318,6 @@ export class MessageReader {
     const { timeExtracted } = tail
     const meta = version === undefined && timeExtracted === undefined ? undefined : { version, timeExtracted }
     return new RecordMessage(prefix.stream, this.#line, { buffer: b, from, to }, meta)
-  }
-
-  /** Where the tail begins that ends at `end`, or -1: the one that the line before had, or a time. */
-  #tailStart(b: Buffer, from: number, end: number): number {
-    const known = this.#tail.bytes
-    const at = end - known.length
-    if (known.length > 0 && at > from && startsWithAt(b, at, end, known)) return at
-    if (b[end - 2] !== QUOTE) return -1
-    let open = end - 3
-    while (open > from && b[open] !== QUOTE && end - open < MAX_TIME_BYTES) open--
-    for (const { bytes } of this.#tailHeads) {
-      const start = open + 1 - bytes.length
-      if (start > from && startsWithAt(b, start, end, bytes)) return start
-    }
-    return -1
-  }
-
-  /** What [at, end) says where that is the end of a RECORD which can be read without parsing it. */
-  #tailAt(b: Buffer, at: number, end: number): Tail | undefined {
-    const known = this.#tail
-    if (at < end && known.bytes.length === end - at && startsWithAt(b, at, end, known.bytes)) return known
-    if (b[at] === CLOSE_BRACE) return skipSpace(b, at + 1, end) === end ? NO_TAIL : undefined
-    for (const { bytes: head, version } of this.#tailHeads) {
-      if (!startsWithAt(b, at, end, head)) continue
-      const from = at + head.length
-      let i = from
-      for (;;) {
-        const c = b[i] as number
-        if (c === QUOTE) break
-        if (c === BACKSLASH || c < 32 || i - from > MAX_TIME_BYTES || i >= end) return undefined
-        i++
-      }
-      if (b[i + 1] !== CLOSE_BRACE || skipSpace(b, i + 2, end) !== end) return undefined
-      const timeExtracted = textAt(b, from, i)
-      const tail = { bytes: NO_TAIL.bytes, version, timeExtracted }
-      // Worth comparing bytes with only where times come in runs.
-      if (timeExtracted === this.#time) this.#tail = { ...tail, bytes: new Uint8Array(b.subarray(at, end)) }
-      this.#time = timeExtracted
-      return tail
-    }
-    return undefined
   }
 
   /** Adds the line at [from, end) to what is handed out untouched. */
@@ -451,7 +359,11 @@ export class MessageReader {
       out.pop()
       this.#pass(out, b, from, lineEnd, parsed.type === 'RECORD' ? 1 : 0)
     }
-    if (parsed.recordBytes !== undefined && lineFrom === from) this.#learn(parsed, { b, from, end, order, members })
+    // Into Singer, a line that brings its keys or schema is not passed on as it is.
+    if (parsed.recordBytes === undefined || lineFrom !== from) return
+    if (this.#untouched && !isAsSingerHasIt(parsed)) return
+    const stream = parsed.body['stream'] as string
+    this.#shapes.learn(parsed.body, { b, from, end, order, members }, this.#schemas.get(stream))
   }
 
   /** Parses everything but the record, which stays bytes (and is opened where that is wanted). */
@@ -505,47 +417,6 @@ export class MessageReader {
       cause = e
     }
     return this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(cause) }, cause)
-  }
-
-  /** Remembers how the lines of a substream begin and end, where that says the same in every such line. */
-  #learn(
-    { body, recordBytes }: ParsedMessage,
-    line: {
-      readonly b: Buffer
-      readonly from: number
-      readonly end: number
-      readonly order: readonly string[]
-      readonly members: ReadonlyMap<string, { readonly from: number; readonly to: number }>
-    },
-  ): void {
-    const { b, from, end, order, members } = line
-    const { from: recordFrom, to: recordTo } = recordBytes as { readonly from: number; readonly to: number }
-    const at = order.indexOf('record')
-    const before = order.slice(0, at)
-    const behind = order.slice(at + 1)
-    if (new Set(order).size !== order.length) return
-    if (!before.every((key) => BEFORE_RECORD.has(key)) || !behind.every((key) => BEHIND_RECORD.has(key))) return
-    if (!before.includes('type') || !before.includes('stream')) return
-    const stream = body['stream'] as string
-    const bringsKeys = before.includes('key_fields') || before.includes('schema')
-    if (this.#untouched && (bringsKeys || body['type'] !== 'RECORD')) return
-    const version = before.includes('version') ? versionOf(body) : undefined
-    const schema = bringsKeys ? this.#schemas.get(stream) : undefined
-    if (behind.length > 0 && end - recordTo <= MAX_TAIL_BYTES) {
-      const version = behind.includes('version') ? versionOf(body) : undefined
-      this.#tail = { bytes: new Uint8Array(b.subarray(recordTo, end)), version, timeExtracted: timeOf(body) }
-      const time = members.get('time_extracted')
-      if (behind.at(-1) === 'time_extracted' && time !== undefined && b[time.from] === QUOTE) {
-        const head = { bytes: new Uint8Array(b.subarray(recordTo, time.from + 1)), version }
-        const others = this.#tailHeads.filter((known) => Buffer.compare(known.bytes, head.bytes) !== 0)
-        this.#tailHeads = [head, ...others].slice(0, MAX_TAIL_HEADS)
-      }
-    }
-    const probe = (members.get('stream') as { readonly to: number }).to - 2 - from
-    const bytes = new Uint8Array(b.subarray(from, recordFrom))
-    this.#prefixes = this.#prefixes.filter((p) => Buffer.compare(p.bytes, bytes) !== 0)
-    this.#prefixes.unshift({ stream, bytes, probe, version, schema })
-    if (this.#prefixes.length > MAX_PREFIXES) this.#prefixes.pop()
   }
 
   /** One line of a transit body: one element, or several without a newline between them. */
