@@ -30,19 +30,6 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
   return (await definition.run({ args: command.args, options, context })) ?? 0
 }
 
-/** The help of a command as text. */
-export const helpOf = (path: string, definition: CommandDefinition): string => {
-  const command = commanderOf(path, definition)
-  let text = ''
-  command.configureOutput({
-    writeOut: (part) => {
-      text += part
-    },
-  })
-  command.outputHelp()
-  return text
-}
-
 const commanderOf = (path: string, definition: CommandDefinition): Command => {
   const command = new Command(`millrace ${path}`)
   command.description(definition.doc)

@@ -85,13 +85,3 @@ export class ProgressBlock {
     return this.#painted === 0 ? '' : `\u001b[${this.#painted}A\r`
   }
 }
-
-const bars = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█']
-
-/** A share from 0 to 1 as a bar of that many columns. */
-export const bar = (share: number, columns: number): string => {
-  const eighths = Math.round(Math.min(1, Math.max(0, share)) * columns * 8)
-  const whole = '█'.repeat(Math.floor(eighths / 8))
-  const part = eighths % 8 === 0 ? '' : (bars[(eighths % 8) - 1] as string)
-  return (whole + part).padEnd(columns, '░')
-}
