@@ -29,6 +29,9 @@ import type {
 /** States kept of a pipeline; the oldest go first. */
 const maxStates = 10_000
 
+/** Runs that stores of this process have begun and not ended. A lock of ours that is not among them was left over. */
+const active = new Set<string>()
+
 type Row = Record<string, unknown>
 
 /** {@link Store} on node:sqlite. Made by `openStore`. */
@@ -36,6 +39,7 @@ export class SqliteStore implements Store {
   readonly file: string
   readonly #db: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
+  readonly #begun = new Set<string>()
 
   constructor(db: DatabaseSync, file: string) {
     this.#db = db
@@ -79,7 +83,7 @@ export class SqliteStore implements Store {
   }
 
   beginRun(begin: BeginRun): { readonly run: RunRecord; readonly state: StateEntry | undefined } {
-    return this.#write(() => {
+    const begun = this.#write(() => {
       this.#takeLockOf(begin.pipeline)
       const state = this.#stateOf(begin.pipeline)
       const now = new Date()
@@ -105,6 +109,9 @@ export class SqliteStore implements Store {
       )
       return { run: this.#findRun(id) as RunRecord, state }
     })
+    this.#begun.add(begun.run.id)
+    active.add(begun.run.id)
+    return begun
   }
 
   /** Ids sort by time; a clock that was set back does not break that within a store. */
@@ -126,7 +133,9 @@ export class SqliteStore implements Store {
     const lock = this.#get('select * from locks where pipeline = ?', pipeline)
     if (lock === undefined) return
     const holder: ProcessMark = { pid: Number(lock['pid']), started: String(lock['started']) }
-    if (isAlive(holder)) throw new MillraceError('RUN_LOCKED', { pipeline, run: String(lock['run']), pid: holder.pid })
+    const leftOver = holder.pid === process.pid && !active.has(String(lock['run']))
+    if (!leftOver && isAlive(holder))
+      throw new MillraceError('RUN_LOCKED', { pipeline, run: String(lock['run']), pid: holder.pid })
     for (const group of JSON.parse(String(lock['groups'])) as ProcessMark[]) {
       // Their runner is dead: whatever they still write, the next run writes again from the last state.
       if (!isAlive(group)) continue
@@ -207,6 +216,9 @@ export class SqliteStore implements Store {
   }
 
   endRun(end: EndRun): void {
+    // Also where the store fails: the run is over, and its lock must not outlive it in a process that goes on.
+    this.#begun.delete(end.run)
+    active.delete(end.run)
     this.#write(() => {
       const pipeline = this.#requireLockOf(end.run)
       this.#keepBooks(end.run, end.books)
@@ -398,6 +410,7 @@ export class SqliteStore implements Store {
   }
 
   [Symbol.dispose](): void {
+    for (const run of this.#begun) active.delete(run)
     if (this.#db.isOpen) this.#db.close()
   }
 }

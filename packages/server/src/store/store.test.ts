@@ -174,6 +174,17 @@ test('one run at a time for a pipeline, in this process and between processes', 
   store.commit({ run: run.id, books: {}, deadLetters: [] })
 })
 
+test('a run that was left without an end does not lock its pipeline for ever in a process that goes on', () => {
+  const dir = folder()
+  const first = openStore(dir)
+  first.beginRun(begin)
+  using second = openStore(dir)
+  assert.throws(() => second.beginRun(begin), { code: 'RUN_LOCKED' })
+  first[Symbol.dispose]()
+  second.beginRun(begin)
+  assert.equal(second.listRuns()[1]?.why, 'crashed')
+})
+
 test('a pid that was used again is another process', () => {
   const me = markOf(process.pid)
   assert.equal(isAlive(me), true)

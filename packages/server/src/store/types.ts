@@ -143,5 +143,6 @@ export interface Store extends Disposable {
   countDeadLetters(query?: DeadLetterQuery): number
   findDeadLetter(id: number): StoredDeadLetter | undefined
   markReplayed(ids: readonly number[]): void
+  /** Closes the file. A run that was begun here and not ended counts as crashed. */
   [Symbol.dispose](): void
 }
