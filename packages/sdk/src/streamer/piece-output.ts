@@ -52,7 +52,7 @@ export class PieceOutput {
 
   /** Begins to hand over what there is, unless something is on its way. */
   lingering(): void {
-    if (this.#bytes > 0 && this.#writing === undefined) this.#begin()
+    if (this.#failure === undefined && this.#bytes > 0 && this.#writing === undefined) this.#begin()
   }
 
   /** Waits for the piece before, then begins this one: encoding and writing overlap, and two pieces are held at most. */

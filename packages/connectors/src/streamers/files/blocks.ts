@@ -10,7 +10,7 @@ export type Encoding = (typeof encodings)[number]
 export type Compression = 'none' | 'gzip' | 'zstd'
 
 /** Files are read in pieces of this size. */
-const chunkBytes = 256 * 1024
+const chunkBytes = 64 * 1024
 /** No record may be longer. */
 const maxRecordBytes = 64 * 1024 * 1024
 /** So much at the beginning of a file, and before the place where reading stopped, is remembered. */

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import { EncodedRecords, isMillraceError, isObject, type JsonObject, MillraceError, RecordMessage } from '@millrace/sdk'
+import { EncodedRecords, isMillraceError, isObject, MillraceError, RecordMessage } from '@millrace/sdk'
 import type { Block } from './blocks.ts'
 
-/** The records of a block: as values for their schema, and as lines whose records are the bytes of the file. */
+/** The records of a block: unopened for their schema, and as lines whose records are the bytes of the file. */
 export interface JsonBlock {
-  readonly records: readonly JsonObject[]
+  readonly records: readonly RecordMessage[]
   readonly encoded: EncodedRecords
 }
 
@@ -16,7 +16,8 @@ export const jsonBlock = (block: Block, substream: string, source: string): Json
   const { bytes } = block
   const before = Buffer.from(`{"type":"RECORD","stream":${JSON.stringify(substream)},"record":`)
   const extents: number[] = []
-  const records: JsonObject[] = []
+  const isText = isUtf8(bytes)
+  const records: RecordMessage[] = []
   let from = block.line === 1 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
   for (let line = block.line; from < bytes.length; line++) {
     const newline = bytes.indexOf(10, from)
@@ -25,7 +26,7 @@ export const jsonBlock = (block: Block, substream: string, source: string): Json
     while (from < end && isSpace(bytes[from])) from++
     while (end > from && isSpace(bytes[end - 1])) end--
     if (end > from) {
-      records.push(recordOf(bytes, from, end, source, line))
+      records.push(recordOf(bytes, from, end, source, line, isText))
       extents.push(from, end)
     }
     from = next
@@ -43,11 +44,18 @@ export const jsonBlock = (block: Block, substream: string, source: string): Json
   }
 }
 
-const recordOf = (bytes: Buffer, from: number, to: number, source: string, line: number): JsonObject => {
-  if (!isUtf8(bytes.subarray(from, to))) throw new MillraceError('MESSAGE_NOT_UTF8', { source, line })
+const recordOf = (
+  buffer: Buffer,
+  from: number,
+  to: number,
+  source: string,
+  line: number,
+  isText: boolean,
+): RecordMessage => {
+  if (!isText && !isUtf8(buffer.subarray(from, to))) throw new MillraceError('MESSAGE_NOT_UTF8', { source, line })
   try {
-    const { record } = new RecordMessage('', line, { buffer: bytes, from, to })
-    if (isObject(record)) return record
+    const record = new RecordMessage('', line, { buffer, from, to })
+    if (isObject(record.plain)) return record
   } catch (e) {
     if (!isMillraceError(e)) throw e
     throw new MillraceError(

@@ -27,6 +27,7 @@ import {
 } from './csv-rows.ts'
 import { jsonBlock } from './json-lines.ts'
 import { type FilePosition, positionsOf, startOf } from './positions.ts'
+import { type Fits, fitsOf } from './fits.ts'
 import type { FilesSettings } from './settings.ts'
 import type { SourceFile } from './sources.ts'
 
@@ -60,7 +61,11 @@ export const schemaOfGroup = async (group: readonly SourceFile[], settings: File
     if (head === undefined) continue
     if (file.format === 'jsonl') {
       // Half a line at the end of the sample says nothing.
-      if (head.terminated) inferred = inferSchema(jsonBlock(head, file.substream, file.path).records, inferred)
+      if (head.terminated)
+        inferred = inferSchema(
+          jsonBlock(head, file.substream, file.path).records.map((m) => m.record),
+          inferred,
+        )
       continue
     }
     const table = tableOf(head, settings, file)
@@ -151,6 +156,7 @@ class GroupReading {
   #columns: Columns
   #schema: JsonObject
   #declaredText: string
+  #fits: Fits
   #since = 0
   #bookmarkAt = performance.now()
 
@@ -161,6 +167,7 @@ class GroupReading {
     this.#fixed = new Set(Object.keys(this.#given))
     this.#isCsv = group.some((f) => f.format === 'csv')
     this.#schema = ctx.schema
+    this.#fits = fitsOf(ctx.schema)
     this.#declaredText = JSON.stringify(ctx.schema)
     this.#columns = columnsOf(ctx.schema)
     // Files that are gone are forgotten.
@@ -181,7 +188,7 @@ class GroupReading {
     if (!isObject(before ?? null)) return
     const { columns, schema } = before as JsonObject
     if (!this.#isCsv && isObject(schema ?? null)) {
-      this.#schema = schema as JsonObject
+      this.#learn(schema as JsonObject)
       yield* this.#declared()
     }
     if (!this.#isCsv || !isObject(columns ?? null)) return
@@ -267,11 +274,15 @@ class GroupReading {
   *#json(block: Block, file: SourceFile): Generator<Yielded, void, undefined> {
     const { records, encoded } = jsonBlock(block, file.substream, file.path)
     if (records.length === 0) return
-    const next = inferSchema(records, this.#schema)
-    if (next !== this.#schema) {
-      this.#schema = { ...next, properties: { ...(next['properties'] as JsonObject), ...this.#given } }
-      yield* this.#declared()
-    }
+    const fits = this.#fits
+    if (!records.every((m) => fits(m.plain)))
+      this.#learn(
+        inferSchema(
+          records.map((m) => m.record),
+          this.#schema,
+        ),
+      )
+    yield* this.#declared()
     this.#since += encoded.count
     yield encoded
   }
@@ -297,6 +308,12 @@ class GroupReading {
         record[names[i] as string] = cellValue(row[i] as string | null, types[i] as ColumnType)
       return record
     })
+  }
+
+  #learn(next: JsonObject): void {
+    if (next === this.#schema) return
+    this.#schema = { ...next, properties: { ...(next['properties'] as JsonObject), ...this.#given } }
+    this.#fits = fitsOf(this.#schema)
   }
 
   /** The schema, where it is not the one that was written last. */
