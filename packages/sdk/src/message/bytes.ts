@@ -163,9 +163,13 @@ export const skimMembers = (b: Buffer, from: number, end: number, visit: (m: Mem
   return INCOMPLETE
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const escapeOrControl = /[\\\u0000-\u001f]/
+
 const decodeKey = (b: Buffer, from: number, to: number): string | undefined => {
   const text = textAt(b, from + 1, to - 1)
-  if (!text.includes('\\')) return text
+  // A control character is refused by JSON, so that JSON.parse refuses it here.
+  if (!escapeOrControl.test(text)) return text
   try {
     return JSON.parse(`"${text}"`) as string
   } catch {

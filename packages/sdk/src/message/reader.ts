@@ -351,6 +351,7 @@ export class MessageReader {
     if (to === TOO_DEEP) throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
     const text = (): string => textAt(b, from, end)
     if (to === INCOMPLETE || to !== end) throw this.#notJson(text())
+    if (order.length !== members.size) this.#checkJson(b, from, end)
     const record = members.get('record')
     const parsed = this.#parseEnvelope(b, from, end, members, record)
     const before = out.length
@@ -364,6 +365,15 @@ export class MessageReader {
     if (this.#untouched && !isAsSingerHasIt(parsed)) return
     const stream = parsed.body['stream'] as string
     this.#shapes.learn(parsed.body, { b, from, end, order, members }, this.#schemas.get(stream))
+  }
+
+  /** Of members that come twice only the last is looked at later; the others must be JSON too. */
+  #checkJson(b: Buffer, from: number, end: number): void {
+    try {
+      JSON.parse(textAt(b, from, end))
+    } catch (e) {
+      throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(e) }, e)
+    }
   }
 
   /** Parses everything but the record, which stays bytes (and is opened where that is wanted). */
