@@ -36,7 +36,8 @@ const paintedView = (pipeline: Pipeline, context: CommandContext): RunView => {
           block.show(progressLines(pipeline, event, style))
           return
         case 'log':
-          if (isLoud(event.level)) block.above(`${style.dim(`${event.side}:`)} ${plainLine(event.line)}\n`)
+          if (isLoud(event.level) && !isLastWord(event.line))
+            block.above(`${style.dim(`${event.side}:`)} ${plainLine(event.line)}\n`)
           return
         case 'dead-letters':
           block.above(`${style.yellow(counted(event.count, 'record'))} set aside\n`)
@@ -103,7 +104,7 @@ const loggedView = (pipeline: Pipeline, context: CommandContext): RunView => {
           log.warn('records were set aside', { count: event.count })
           return
         case 'log':
-          log[event.level](plainLine(event.line), { side: event.side })
+          log[isLastWord(event.line) ? 'debug' : event.level](plainLine(event.line), { side: event.side })
           return
         case 'stopping':
           log.info('stopping', { why: event.why })
@@ -115,6 +116,9 @@ const loggedView = (pipeline: Pipeline, context: CommandContext): RunView => {
     end: () => {},
   }
 }
+
+/** Why one of our own programs ended: the run says it itself, with its fix. */
+const isLastWord = (line: string): boolean => /^\{"time".*"level":"error".*"exit":\d+\}$/.test(line)
 
 /** The sentence of a log line: the message of a JSON line with its fields, any other line as it is. */
 const plainLine = (line: string): string => {

@@ -12,6 +12,8 @@ export const booksTable = (
 ): string => {
   const rows = Object.entries(books)
   if (rows.length === 0) return ''
+  // On a narrow terminal the digests go first; `runs show --json` has them.
+  const hasRoom = o.width === undefined || o.width >= 100
   const right = (title: string): { readonly title: string; readonly align: 'right' } => ({ title, align: 'right' })
   const table = renderTable({
     columns: [
@@ -22,7 +24,7 @@ export const booksTable = (
       right('filtered'),
       right('set aside'),
       right('bytes'),
-      'digest',
+      ...(hasRoom ? ['digest'] : []),
     ],
     rows: rows.map(([substream, b]) => [
       substream,
@@ -32,7 +34,7 @@ export const booksTable = (
       count(b.filtered.records),
       count(b.deadLettered.records),
       size(b.received.bytes),
-      b.received.digest,
+      ...(hasRoom ? [b.received.digest] : []),
     ]),
     width: o.width,
     heading: o.style.dim,
