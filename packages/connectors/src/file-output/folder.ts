@@ -174,7 +174,7 @@ export class OutputFolder implements AsyncDisposable {
     this.#marksWaiting = true
     const file = new OutputFile(path, name, entry, this.#options.compression)
     this.#open.set(name, file)
-    if (cutLine) await this.write(file, Buffer.from('\n'), 0)
+    file.needsNewline = cutLine
     return file
   }
 
@@ -236,9 +236,14 @@ export class OutputFolder implements AsyncDisposable {
       if (dirty.length > maxOpenFiles) for (const file of dirty) await this.#syncAndClose(file)
       else await Promise.all(dirty.map(async (f) => await f.sync()))
       if (dirty.length === 0 && !this.#marksWaiting) return
-      for (const file of dirty) file.enter()
+      const undo = dirty.map((f) => f.enter())
       this.#marksWaiting = false
-      await this.#journal.write()
+      try {
+        await this.#journal.write()
+      } catch (e) {
+        for (const back of undo) back()
+        throw e
+      }
     } catch (e) {
       throw fileFault(e, this.#options.path)
     }

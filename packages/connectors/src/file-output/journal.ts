@@ -74,6 +74,8 @@ export class Journal {
       await file.close()
     }
     await rename(next, join(this.#folder, journalName))
+    // Windows has no way to flush a folder, and needs none: it journals names itself.
+    if (process.platform === 'win32') return
     const folder = await open(this.#folder, 'r')
     try {
       await folder.sync()

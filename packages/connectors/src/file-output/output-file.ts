@@ -29,6 +29,8 @@ export class OutputFile {
   committedLines = 0
   /** Whether anything was written since the last commit. */
   dirty = false
+  /** Whether somebody else's last line has no end: ours must not go on with it. */
+  needsNewline = false
 
   constructor(path: string, name: string, entry: FileEntry, compression: Compression) {
     this.path = path
@@ -52,6 +54,10 @@ export class OutputFile {
   async write(bytes: Buffer, lines: number): Promise<void> {
     this.#lines += lines
     this.dirty = true
+    if (this.needsNewline) {
+      this.needsNewline = false
+      await this.#append(Buffer.of(NEWLINE))
+    }
     if (this.#compression === 'none') {
       await this.#append(bytes)
       return
@@ -87,13 +93,20 @@ export class OutputFile {
     await this.#handle.datasync()
   }
 
-  /** Enters what was made durable in the journal's entry. */
-  enter(): void {
+  /** Enters what was made durable in the journal's entry; answers what takes that back. */
+  enter(): () => void {
+    const { bytes, lines } = this.entry
+    const committed = this.committedLines
     this.entry.bytes = this.#end
     this.entry.lines += this.#lines
     this.committedLines += this.#lines
     this.#lines = 0
     this.dirty = false
+    return () => {
+      this.entry.bytes = bytes
+      this.entry.lines = lines
+      this.committedLines = committed
+    }
   }
 
   /** Takes back what was not committed. */

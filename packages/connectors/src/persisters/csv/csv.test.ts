@@ -125,6 +125,19 @@ describe('csv', () => {
     await assert.rejects(s.write('s', [record('{}')]), RejectedRecords)
   })
 
+  it('a value that is no JSON is rejected, every number is taken', async () => {
+    const path = folder()
+    const good = ['0', '-0', '-0.0', '10', '1.5', '1e5', '1E+5', '-1.25e-7', 'true', 'false', 'null']
+    await session(path, [columns('a'), good.map((v) => `{"a":${v}}`)])
+    assert.deepEqual(
+      read(path).split('\n').slice(1, -1),
+      good.map((v) => (v === 'null' ? '' : v)),
+    )
+    await using s = await open(folder())
+    for (const bad of ['01', '-', '1.', '.5', '1e', '1e+', '--1', '1.5.5', 'tru', 'nul', 'NaN', '0x1', ''])
+      await assert.rejects(s.write('s', [record(`{"a":${bad}}`)]), RejectedRecords, bad)
+  })
+
   it('mode replace: parts go with the file, a substream without records keeps its header', async () => {
     const path = folder()
     await session(path, [columns('a'), ['{"a":1}', '{"b":1}'], ['{"c":1}']])

@@ -1,5 +1,5 @@
 /** The fields of one record, as places in its bytes: what they are, and where, without parsing their values. */
-import { isJsonNumber, MillraceError, type RecordMessage } from '@millrace/sdk'
+import { MillraceError, type RecordMessage } from '@millrace/sdk'
 
 const QUOTE = 34
 const BACKSLASH = 92
@@ -137,9 +137,9 @@ export class MemberScanner {
     }
     let i = from
     while (i < stop && b[i] !== COMMA && b[i] !== CLOSE_BRACE && !isSpace(b[i])) i++
-    if (!isDigits(b, from, i)) {
+    if (!isNumber(b, from, i)) {
       const word = b.toString('latin1', from, i)
-      if (word !== 'true' && word !== 'false' && word !== 'null' && !isJsonNumber(word)) throw this.#fault(record)
+      if (word !== 'true' && word !== 'false' && word !== 'null') throw this.#fault(record)
     }
     return i
   }
@@ -162,15 +162,30 @@ export class MemberScanner {
   }
 }
 
-/** Whether these bytes are a whole number without sign or a zero in front: the commonest of all. */
-const isDigits = (b: Buffer, from: number, to: number): boolean => {
-  const first = b[from] as number
-  if (first < 49 || first > 57) return false
-  for (let i = from + 1; i < to; i++) {
-    const c = b[i] as number
-    if (c < 48 || c > 57) return false
+const isDigit = (c: number | undefined): boolean => c !== undefined && c >= 48 && c <= 57
+
+/** Whether [from, to) is a JSON number (RFC 8259 §6). */
+const isNumber = (b: Buffer, from: number, to: number): boolean => {
+  let i = b[from] === 45 ? from + 1 : from
+  if (b[i] === 48) i++
+  else {
+    const first = i
+    while (i < to && isDigit(b[i])) i++
+    if (i === first) return false
   }
-  return true
+  if (i < to && b[i] === 46) {
+    const first = ++i
+    while (i < to && isDigit(b[i])) i++
+    if (i === first) return false
+  }
+  if (i < to && (b[i] === 101 || b[i] === 69)) {
+    i++
+    if (b[i] === 43 || b[i] === 45) i++
+    const first = i
+    while (i < to && isDigit(b[i])) i++
+    if (i === first) return false
+  }
+  return i === to
 }
 
 /** The text that stands between quotes. Throws MESSAGE_NOT_JSON. */
