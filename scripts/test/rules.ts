@@ -7,7 +7,7 @@
 export const alone: Readonly<Record<string, string>> = {
   '.kill.test.ts': 'kills processes at moments measured beforehand',
   'tests/e2e/killed-runs.test.ts': 'kills processes at moments measured beforehand',
-  '.memory.test.ts': 'compares peak memory',
+  'memory.test.ts': 'compares peak memory',
   '.speed.test.ts': 'compares durations',
 }
 
