@@ -1,5 +1,6 @@
 /** The errors of a run: what a program says of itself, and what its end says. */
 import { type ErrorCode, errorCodes, type FailedReport, MillraceError } from '@millrace/sdk'
+import { describeExit, type ExitReport } from './exit-report.ts'
 import type { Program } from './program.ts'
 
 /** A program's own error, with its own words. A code that this version does not know becomes PROCESS_FAILED. */
@@ -20,4 +21,11 @@ export const notStarted = (program: Program, cause: Error): MillraceError => {
         ? `"${program.argv[0]}" may not be executed`
         : cause.message
   return new MillraceError('PROCESS_NOT_STARTED', { what: program.what, why }, { cause })
+}
+
+/** The failure of a child that ended so: its own words where it has any. */
+export const failureOf = (report: ExitReport, program: Program, failed: FailedReport | undefined): MillraceError => {
+  if (report.why === 'not-spawned') return notStarted(program, report.cause)
+  if (failed !== undefined) return reportedError(failed)
+  return new MillraceError('PROCESS_FAILED', { what: program.what, why: describeExit(report) })
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { MillraceError } from '@millrace/sdk'
 import { isAlive, markOf } from '../store/liveness.ts'
-import { bench, connector, eventually, foreign, privateFolders } from './testing.ts'
+import type { ExecEnd } from '../domain/pipeline.ts'
+import { bench, connector, eventually, fixture, foreign, privateFolders } from './testing.ts'
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i + 1)
 
@@ -164,6 +165,26 @@ test('a persister that dies: the streamer is stopped, the persister is the reaso
     { graceMs: 200 },
   )
   assert.deepEqual([early.why, early.failure?.code], ['failed', 'PROCESS_FAILED'])
+})
+
+test('a shell command finds its state in MILLRACE_STATE, and is warned where it does not look', async () => {
+  using b = bench()
+  const tap = `${JSON.stringify(process.execPath)} ${JSON.stringify(fixture('polite'))}`
+  const shell = (exec: string): ExecEnd => ({ kind: 'exec', exec, config: undefined, env: {} })
+  const to = foreign('target', { path: b.path })
+  for (const [exec, begins, warned] of [
+    [`${tap} \${MILLRACE_STATE:+--state "$MILLRACE_STATE"} | cat`, 0, false],
+    [`${tap} \${MILLRACE_STATE:+--state "$MILLRACE_STATE"} | cat`, 10, false],
+    [tap, 0, true],
+  ] as const) {
+    assert.equal((await b.run({ from: shell(exec), to })).why, 'finished')
+    assert.ok(b.logs().includes(`INFO begins at ${begins}`), exec)
+    assert.equal(
+      b.logs().some((l) => /does not use \$MILLRACE_STATE/.test(l)),
+      warned,
+      exec,
+    )
+  }
 })
 
 test('a program that is not there', async () => {

@@ -20,12 +20,13 @@ import {
   MillraceError,
   toMillraceError,
 } from '@millrace/sdk'
-import { openBooks, withEmitted } from '../domain/books.ts'
+import { withEmitted } from '../domain/books.ts'
 import { endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
 import { readStateText } from '../domain/state.ts'
 import { type Child, startChild } from './child.ts'
-import { describeExit, diedOfClosedPipe, exitCodeFor, type ExitReport } from './exit-report.ts'
-import { notStarted, reportedError } from './failure.ts'
+import { closeRun } from './close-run.ts'
+import { diedOfClosedPipe, exitCodeFor, type ExitReport } from './exit-report.ts'
+import { failureOf } from './failure.ts'
 import { IdleWatch } from './idle.ts'
 import { Ledger } from './ledger.ts'
 import { Lines } from './lines.ts'
@@ -34,7 +35,7 @@ import { PrivateFolder } from './private-folder.ts'
 import { type Program, programOf, resolveEnds } from './program.ts'
 import { ProgressMeter } from './progress.ts'
 import { levelOf, maxReportBytes, parseMetric, parseReport } from './reports.ts'
-import type { RunEvent, RunFailure, RunOptions, RunOutcome, Side } from './types.ts'
+import type { RunEvent, RunOptions, RunOutcome, Side } from './types.ts'
 
 const defaultGraceMs = 10_000
 const defaultSettleMs = 60_000
@@ -154,6 +155,17 @@ class PipelineRun {
       throw new MillraceError('INTERRUPTED', { signal: signalName(signal) })
     if (start !== undefined) readStateText(start, `of ${pipeline.name} in the store`)
     this.#tell({ kind: 'started', run, mode, state: start })
+    const { from } = pipeline
+    if (
+      start !== undefined &&
+      from.kind === 'exec' &&
+      typeof from.exec === 'string' &&
+      !from.exec.includes('MILLRACE_STATE')
+    )
+      this.#log(
+        'streamer',
+        'WARNING the command does not use $MILLRACE_STATE, the file of its state: it may read everything again',
+      )
     const catalog = pipeline.select === undefined ? undefined : await this.#catalog(folder)
     if (this.#endingEarly) return
     const making = folder.pipe()
@@ -417,63 +429,28 @@ class PipelineRun {
 
   #end(): RunOutcome {
     const { store, pipeline } = this.#options
-    const { run, mode, start } = this.#begun
-    const books = withEmitted(this.#ledger.books, this.#emitted)
-    const booksKept = this.#reports || !this.#foreignPersister
-    // A streamer that was stopped may have written what nobody read; one that failed may not have counted.
-    const complete = this.#cause === undefined && this.#emitted !== undefined
-    const open = booksKept && this.#persisterSettled() ? openBooks(books, complete) : []
-    if (open.length > 0) this.#cause ??= new MillraceError('BOOKS_OPEN', { run, problems: open })
-    const cause = this.#cause
-    const why = cause === undefined ? 'finished' : cause.code === 'INTERRUPTED' ? 'stopped' : 'failed'
-    let outcome: RunOutcome = {
-      run,
+    return closeRun(store, {
+      ...this.#begun,
       pipeline: pipeline.name,
-      mode,
-      why,
-      exitCode: cause === undefined ? 0 : (this.#exitCode ?? cause.exitCode),
-      failure: cause === undefined ? undefined : failureOfError(cause),
-      stateBefore: start,
-      stateAfter: this.#ledger.kept ?? start,
-      books,
-      open,
-      booksKept,
+      cause: this.#cause,
+      exitCode: this.#exitCode,
+      books: withEmitted(this.#ledger.books, this.#emitted),
+      emitted: this.#emitted !== undefined,
+      booksKept: this.#reports || !this.#foreignPersister,
+      // Its books are those of all that it read only where it came to its own end.
+      settled: this.#closed && this.#ended.persister?.why === 'finished',
       evidence: this.#evidence,
+      stateAfter: this.#ledger.kept ?? this.#begun.start,
       deadLetters: this.#ledger.deadLetters,
       elapsedMs: performance.now() - this.#started,
-      streamer: this.#ended.streamer,
-      persister: this.#ended.persister,
-    }
-    try {
-      const error =
-        outcome.failure === undefined ? {} : { error: { code: outcome.failure.code, message: outcome.failure.message } }
-      store.endRun({ run, why, exitCode: outcome.exitCode, books, evidence: this.#evidence, ...error })
-    } catch (e) {
-      // The store failed: what it holds is right up to the last commit, and its lock ends with this process.
-      const failure = toMillraceError(e)
-      if (cause === undefined)
-        outcome = { ...outcome, why: 'failed', exitCode: failure.exitCode, failure: failureOfError(failure) }
-    }
-    return outcome
-  }
-
-  /** Whether the persister came to its own end, so that its books are those of all that it read. */
-  #persisterSettled(): boolean {
-    return this.#closed && this.#ended.persister?.why === 'finished'
+      ...this.#ended,
+    })
   }
 
   #tell(event: RunEvent): void {
     this.#options.onEvent?.(event)
   }
 }
-
-const failureOf = (report: ExitReport, program: Program, failed: FailedReport | undefined): MillraceError => {
-  if (report.why === 'not-spawned') return notStarted(program, report.cause)
-  if (failed !== undefined) return reportedError(failed)
-  return new MillraceError('PROCESS_FAILED', { what: program.what, why: describeExit(report) })
-}
-
-const failureOfError = (e: MillraceError): RunFailure => ({ code: e.code, message: e.message, fix: e.fix })
 
 const signalName = (signal: AbortSignal | undefined): string | undefined =>
   typeof signal?.reason === 'string' ? signal.reason : undefined

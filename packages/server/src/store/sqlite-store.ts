@@ -1,18 +1,11 @@
 import { randomInt } from 'node:crypto'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import {
-  type Books,
-  type Evidence,
-  encodeJson,
-  type JsonObject,
-  MillraceError,
-  parseExact,
-  type SubstreamBooks,
-} from '@millrace/sdk'
+import { type Books, type Evidence, encodeJson, MillraceError, type SubstreamBooks } from '@millrace/sdk'
 import { totals } from '../domain/books.ts'
 import { countDeadLetters, findDeadLetter, insertDeadLetters, listDeadLetters, markReplayed } from './dead-letters.ts'
 import { guarded } from './guard.ts'
 import { isAlive, markOf, type ProcessMark } from './liveness.ts'
+import { evidenceOf, type Row, runOf, stateOf } from './rows.ts'
 import type {
   BeginRun,
   Commit,
@@ -31,8 +24,6 @@ const maxStates = 10_000
 
 /** Runs that stores of this process have begun and not ended. A lock of ours that is not among them was left over. */
 const active = new Set<string>()
-
-type Row = Record<string, unknown>
 
 /** {@link Store} on node:sqlite. Made by `openStore`. */
 export class SqliteStore implements Store {
@@ -422,41 +413,3 @@ const requireJson = (text: string, pipeline: string): void => {
     throw new MillraceError('STATE_UNREADABLE', { source: `of ${pipeline}`, why: 'it is not JSON' }, { cause: e })
   }
 }
-
-const optional = (v: unknown): string | undefined => (v === null || v === undefined ? undefined : String(v))
-
-const runOf = (r: Row): RunRecord => ({
-  id: String(r['id']),
-  pipeline: String(r['pipeline']),
-  mode: r['mode'] as RunRecord['mode'],
-  startedAt: String(r['started_at']),
-  endedAt: optional(r['ended_at']),
-  why: optional(r['why']) as RunRecord['why'],
-  exitCode: r['exit_code'] === null ? undefined : Number(r['exit_code']),
-  error: r['error_code'] === null ? undefined : { code: String(r['error_code']), message: String(r['error_message']) },
-  counts: {
-    received: Number(r['received']),
-    stored: Number(r['stored']),
-    filtered: Number(r['filtered']),
-    deadLettered: Number(r['dead_lettered']),
-    bytes: Number(r['bytes']),
-  },
-  destination: String(r['destination']),
-  definition: r['definition'] === null ? undefined : (parseExact(String(r['definition'])) as JsonObject),
-})
-
-const stateOf = (r: Row): StateEntry => ({
-  id: Number(r['id']),
-  pipeline: String(r['pipeline']),
-  run: optional(r['run']),
-  at: String(r['at']),
-  origin: r['origin'] as StateOrigin,
-  text: optional(r['text']),
-  records: Number(r['records']),
-})
-
-const evidenceOf = (r: Row): Evidence => ({
-  substream: String(r['substream']),
-  rows: Number(r['row_count']),
-  marks: parseExact(String(r['marks'])) as JsonObject,
-})
