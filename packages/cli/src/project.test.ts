@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type Ended, millrace, temporaryFolder } from './fixtures/program.ts'
+import { type Ended, millrace, shell, temporaryFolder } from './fixtures/program.ts'
 
 const project = `version: 1
 pipelines:
@@ -242,16 +242,42 @@ test('demo: a whole history, then only what is new, then nothing', async () => {
   assert.match((await demo()).stdout, /Incremental: 1 new commit since/)
   const third = await demo()
   assert.match(third.stdout, /Incremental: nothing new since/)
-  for (const [, typed] of third.stderr.matchAll(/^ {2}millrace (.*)$/gm)) {
-    const words = (typed ?? '').split(/ (?=(?:[^"]*"[^"]*")*[^"]*$)/).map((w) => w.replaceAll(/^["']|["']$/g, ''))
-    // Words in single quotes hold spaces; they are the paths, which the next test types in a shell.
-    if (/'/.test(typed ?? '')) continue
-    const ended = await millrace(words, { cwd: folder.path })
-    assert.equal(ended.code, 0, `millrace ${typed}: ${ended.stderr}`)
+  const typed = [...third.stderr.matchAll(/^ {2}(millrace .*)$/gm)].map((m) => m[1] as string)
+  assert.ok(typed.length >= 5, third.stderr)
+  for (const line of typed) {
+    const pasted = await shell(line, folder.path)
+    assert.equal(pasted.code, 0, `${line}\n${pasted.stderr}`)
   }
   rmSync(repo, { recursive: true })
   mkdirSync(repo)
   const none = await demo()
   assert.notEqual(none.code, 0)
   assert.match(none.stderr, /not a git repository/i)
+})
+
+test('new, inside the repository of Millrace, goes among the connectors', async () => {
+  using folder = temporaryFolder()
+  mkdirSync(join(folder.path, 'packages/connectors/src'), { recursive: true })
+  writeFileSync(join(folder.path, 'package.json'), '{"name":"millrace-workspace"}')
+  const made = await millrace(['new', 'persister', 'my-lake'], { cwd: join(folder.path, 'packages') })
+  assert.equal(made.code, 0, made.stderr)
+  assert.match(made.stdout, /connectors\/src\/persisters\/my-lake\/my-lake\.test\.ts/)
+  assert.match(
+    readFileSync(join(folder.path, 'packages/connectors/src/persisters/my-lake/index.ts'), 'utf8'),
+    /export const myLake: Persister/,
+  )
+  const twice = await millrace(['new', 'persister', 'my-lake'], { cwd: folder.path })
+  assert.equal(twice.code, 64)
+  assert.match((await millrace(['new', 'streamer', 'My Lake'], { cwd: folder.path })).stderr, /cannot be its name/)
+})
+
+test('a folder that is not there, or may not be written, is told without a stack trace', async () => {
+  using folder = temporaryFolder()
+  const missing = await millrace(['init', '--cwd', 'nowhere'], { cwd: folder.path })
+  assert.equal(missing.code, 64)
+  assert.match(missing.stderr, /--cwd nowhere: there is no such folder/)
+  writeFileSync(join(folder.path, 'file'), '')
+  const inFile = await millrace(['init', '--cwd', 'file'], { cwd: folder.path })
+  assert.equal(inFile.code, 78)
+  assert.match(inFile.stderr, /a part of the path is not a folder {3}\[DESTINATION_REFUSED/)
 })

@@ -103,6 +103,14 @@ test('an old Node hands over to the pinned one: output, exit code and descriptor
   assert.match(Buffer.concat(reports).toString(), /^\{"kind":"emitted".*"hello":\{"records":1/)
 })
 
+test('an old Node passes on the descriptors of `<(…)`', {
+  skip: oldNode === undefined && 'no Node before 24 is installed here',
+}, () => {
+  const script = `"${oldNode}" "${bin}" tap hello --config <(echo '{"count":3}')`
+  const { stdout, stderr } = spawnSync('bash', ['-c', script])
+  assert.equal(stdout.toString().match(/"RECORD"/g)?.length, 3, stderr.toString())
+})
+
 test('an old Node with nothing to hand over to says what is needed', {
   skip: oldNode === undefined && 'no Node before 24 is installed here',
 }, () => {

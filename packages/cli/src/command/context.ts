@@ -1,5 +1,7 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { createLogger, type Logger, type LogLevel } from '@millrace/sdk'
+import { parseEnv } from 'node:util'
+import { createLogger, type Logger, type LogLevel, MillraceError } from '@millrace/sdk'
 import { type Style, styleFor } from '../terminal/style.ts'
 import type { OptionValues } from './option-values.ts'
 
@@ -45,9 +47,14 @@ const levelOf = (asked: string | undefined, env: Environment, quiet: boolean): L
   return levels.find((l) => l === word) ?? (quiet ? 'warn' : 'info')
 }
 
-export const createContext = async (options: OptionValues): Promise<CommandContext> => {
+export const createContext = (options: OptionValues): CommandContext => {
   const cwd = resolve(options.text('cwd') ?? '.')
-  const env = { ...(await readDotEnv(cwd)), ...process.env }
+  if (options.text('cwd') !== undefined && !existsSync(cwd))
+    throw new MillraceError('COMMAND_USAGE', {
+      why: `--cwd ${options.text('cwd')}: there is no such folder`,
+      fix: 'Make it first.',
+    })
+  const env = { ...readDotEnv(cwd), ...process.env }
   const json = options.flag('json')
   const quiet = options.flag('quiet')
   const logFormat = logFormatOf(options.text('log-format'), env)
@@ -74,14 +81,12 @@ export const createContext = async (options: OptionValues): Promise<CommandConte
 }
 
 /** `KEY=value` lines of `.env` in the working folder; nothing where there is none. */
-const readDotEnv = async (cwd: string): Promise<Record<string, string | undefined>> => {
-  const { readFileSync } = await import('node:fs')
+const readDotEnv = (cwd: string): Record<string, string | undefined> => {
   let content: string
   try {
     content = readFileSync(resolve(cwd, '.env'), 'utf8')
   } catch {
     return {}
   }
-  const { parseEnv } = await import('node:util')
   return { ...parseEnv(content) }
 }

@@ -26,7 +26,7 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
     )
   }
   const options = new OptionValues(command.opts())
-  const context = await createContext(options)
+  const context = createContext(options)
   return (await definition.run({ args: command.args, options, context })) ?? 0
 }
 

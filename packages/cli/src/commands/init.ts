@@ -54,8 +54,6 @@ export const command: CommandSource = {
         why: `${file} is there already`,
         fix: 'Edit it, or replace it with --force.',
       })
-    if (!existsSync(context.cwd))
-      throw new MillraceError('COMMAND_USAGE', { why: `there is no folder ${context.cwd}`, fix: 'Make it first.' })
     writeFileSync(file, projectText(existsSync(join(context.cwd, '.git')) ? gitSource : helloSource))
     ignore(context.cwd, ['.millrace/', '.env', 'node_modules/', '*.duckdb', '*.duckdb.wal'])
     tell(context, file)
