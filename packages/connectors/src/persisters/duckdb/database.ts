@@ -1,25 +1,28 @@
 /**
  * The DuckDB file as the shared session sees it.
  *
- * Rows wait as lines in files, and files are read into staging tables on DuckDB's own threads while the next ones are
- * written. A commit then makes one transaction: all changes of tables first (DuckDB refuses a change behind a delete),
- * then the staged rows and removals in the order in which they came.
+ * Rows wait as lines in files, and files are read on DuckDB's own threads while the next ones are written: those that
+ * are appended into their table, those that replace others into a staging table. A commit then makes all changes of
+ * tables (DuckDB refuses a change behind a delete), and after them what was staged and the removals, in the order in
+ * which they came. It is all one transaction.
  */
+import { availableParallelism } from 'node:os'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { MillraceError } from '@millrace/sdk'
 import { catalogTable } from '../../sql/catalog.ts'
 import type { Cell, Column, ColumnType, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
 import { convertSql, createSql, duckdbDialect, literal, quote, typeName } from './dialect.ts'
 import { checkFile, translate } from './failures.ts'
-import { type LineShape, LineWriter, lineShape } from './lines.ts'
+import { type LineShape, LineWriter, lineShape, readSql } from './lines.ts'
 import { Spool, type SpoolFile } from './spool.ts'
 
 /** A file is read once it has so many bytes: enough for DuckDB to be quick, small enough to begin early. */
 const FILE_BYTES = 8 << 20
 /** Files that may wait to be read. */
 const MAX_WAITING = 2
-const MIN_OBJECT_BYTES = 1 << 20
 const DEFAULT_MEMORY = '160MB'
+/** A checkpoint writes what the log holds once more: so it is made seldom, and when the database is closed. */
+const CHECKPOINT = '128MB'
 
 /** Rows of one table in one of its shapes. */
 interface Staged {
@@ -29,6 +32,8 @@ interface Staged {
   readonly shape: LineShape
   file: SpoolFile | undefined
   made: boolean
+  /** Whether the rows go into their table at once: they replace none. */
+  readonly direct: boolean
 }
 
 type Work =
@@ -55,6 +60,7 @@ export class DuckDatabase implements SqlDatabase {
   #waiting = 0
   #failure: MillraceError | undefined
   #next = 0
+  #inTransaction = false
   #closed = false
 
   private constructor(
@@ -79,7 +85,8 @@ export class DuckDatabase implements SqlDatabase {
     try {
       instance = await DuckDBInstance.create(path, {
         memory_limit: DEFAULT_MEMORY,
-        threads: '2',
+        threads: String(Math.max(1, Math.min(4, availableParallelism() - 1))),
+        checkpoint_threshold: CHECKPOINT,
         ...(access === 'read' ? { access_mode: 'READ_ONLY' } : {}),
       })
       const connection = await instance.connect()
@@ -132,7 +139,7 @@ export class DuckDatabase implements SqlDatabase {
     await this.#guard(async () => {
       const spool = this.#spool as Spool
       staged.file ??= spool.open()
-      spool.append(staged.file, lines.bytes(), lines.longest)
+      spool.append(staged.file, lines.bytes(), lines)
     })
     if ((staged.file?.bytes ?? 0) >= FILE_BYTES) this.#readFile(staged)
     while (this.#waiting >= MAX_WAITING) await this.#reading
@@ -182,25 +189,35 @@ export class DuckDatabase implements SqlDatabase {
     for (const staged of this.#open.values()) this.#readFile(staged)
     await this.#reading
     if (this.#failure !== undefined) throw this.#failure
-    if (this.#changes.length === 0 && this.#work.length === 0 && catalog.length === 0) return
+    if (!this.#inTransaction && this.#changes.length === 0 && this.#work.length === 0 && catalog.length === 0) return
     await this.#guard(async () => {
-      await this.#run('BEGIN TRANSACTION')
-      await this.#makeChanges()
+      await this.#begin()
       for (const work of this.#work) await this.#perform(work)
       await this.#keepCatalog(catalog)
       await this.#run('COMMIT')
+      this.#inTransaction = false
       for (const work of this.#work)
         if (work.kind === 'rows') await this.#run(`DROP TABLE IF EXISTS temp.${quote(work.staged.name)}`)
     })
-    this.#changes = []
     this.#work = []
     this.#open.clear()
   }
 
-  /** The changes of tables that were asked for, those of one table's types together. */
-  async #makeChanges(): Promise<void> {
+  /** Begins the transaction where none is open, and makes the changes of tables that were asked for. */
+  async #begin(): Promise<void> {
+    if (!this.#inTransaction) {
+      await this.#run('BEGIN TRANSACTION')
+      this.#inTransaction = true
+    }
+    const changes = this.#changes
+    this.#changes = []
+    if (changes.length > 0) await this.#makeChanges(changes)
+  }
+
+  /** Changes of one table's types are made together. */
+  async #makeChanges(changes: readonly TableChange[]): Promise<void> {
     const retyped = new Map<string, { table: Table; from: Map<string, ColumnType> }>()
-    for (const change of this.#changes) {
+    for (const change of changes) {
       if (change.kind !== 'retype') {
         for (const sql of this.dialect.statements(change)) await this.#run(sql)
         continue
@@ -325,9 +342,17 @@ export class DuckDatabase implements SqlDatabase {
     if (open?.signature === signature) return open
     if (open !== undefined) this.#closeOpen(table.name)
     const shape = this.#shapes.get(signature) ?? lineShape(table)
-    const staged: Staged = { table, signature, name: `stage_${this.#next++}`, shape, file: undefined, made: false }
+    const staged: Staged = {
+      table,
+      signature,
+      name: `stage_${this.#next++}`,
+      shape,
+      file: undefined,
+      made: false,
+      direct: table.keys.length === 0 && table.path.length === 0,
+    }
     this.#open.set(table.name, staged)
-    this.#work.push({ kind: 'rows', staged })
+    if (!staged.direct) this.#work.push({ kind: 'rows', staged })
     return staged
   }
 
@@ -359,17 +384,23 @@ export class DuckDatabase implements SqlDatabase {
   }
 
   async #stage(staged: Staged, file: SpoolFile): Promise<void> {
-    const { shape, table, name } = staged
-    if (!staged.made) {
+    const { shape, table, name, direct } = staged
+    if (direct) await this.#begin()
+    else if (!staged.made) {
       await this.#run(
         `CREATE TEMP TABLE ${quote(name)} (${table.columns.map((c, i) => `c${i} ${typeName(c.type)}`).join(', ')})`,
       )
       staged.made = true
     }
-    const objectBytes = Math.max(MIN_OBJECT_BYTES, file.longest + 1024)
-    await this.#run(
-      `INSERT INTO temp.${quote(name)} SELECT ${shape.selectSql} FROM read_json(${literal(file.path)}, format = 'newline_delimited', maximum_object_size = ${objectBytes}, columns = ${shape.columnsSql})`,
+    const now = this.#latest.get(table.name) ?? table
+    const as = table.columns.map((c, i) =>
+      convertSql(`c${i}`, c.type, now.columns.find((n) => n.name === c.name)?.type ?? c.type),
     )
+    const target = direct
+      ? `${this.#ref(table.name)} (${table.columns.map((c) => quote(c.name)).join(', ')})`
+      : `temp.${quote(name)}`
+    const from = readSql(shape, table, file)
+    await this.#run(`INSERT INTO ${target} ${direct ? `SELECT ${as.join(', ')} FROM (${from})` : from}`)
   }
 
   async #mustBeUnique(change: TableChange & { readonly kind: 'rekey' }): Promise<void> {

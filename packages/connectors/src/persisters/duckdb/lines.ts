@@ -2,11 +2,14 @@
 import type { RecordMessage } from '@millrace/sdk'
 import type { Cell, ColumnType, RowEncoder, Table } from '../../sql/types.ts'
 import { scaleOf } from '../../sql/column-types.ts'
-import { literal } from './dialect.ts'
+import { literal, quote } from './dialect.ts'
+import type { SpoolFile } from './spool.ts'
 
 const FIRST_BYTES = 1 << 20
 const NEWLINE = 10
 const OPEN_BRACE = 123
+/** read_json makes its buffers by the longest line it may meet. */
+const MIN_OBJECT_BYTES = 1 << 20
 
 /** What read_json is told a column is; JSON is read as text and cast, so that its digits may come as a string. */
 const readType = (type: ColumnType): string => {
@@ -32,35 +35,37 @@ const readType = (type: ColumnType): string => {
   }
 }
 
-/** Under which keys the values of a table stand in its lines, and how they are read. */
+/** Under which keys the values of a table stand in its lines. */
 export interface LineShape {
   /** One for each column. */
   readonly keys: readonly string[]
   /** Whether the keys are those of the records, so that a record's bytes are a line. */
   readonly raw: boolean
-  /** The `columns` argument of read_json. */
-  readonly columnsSql: string
-  /** The columns as read, cast to what they are in the table, named c0, c1, … */
-  readonly selectSql: string
 }
 
 export const lineShape = (table: Table): LineShape => {
   const own = table.columns.map((c) => (c.path.length === 1 ? (c.path[0] as string) : c.name))
   const raw =
     table.columns.every((c) => c.path.length === 1 || c.metadata !== undefined) &&
-    new Set(own.map((k) => k.normalize('NFC').toLowerCase())).size === own.length &&
+    new Set(own.map((k) => k.toLowerCase())).size === own.length &&
     own.every((k) => /^[\x20-\x7e]+$/.test(k) && k.length < 200)
-  const keys = raw ? own : own.map((_, i) => `c${i}`)
-  return {
-    keys,
-    raw,
-    columnsSql: `{${keys.map((k, i) => `${literal(k)}: ${literal(readType((table.columns[i] as { type: ColumnType }).type))}`).join(', ')}}`,
-    selectSql: keys.map((k, i) => castSql(`"${k.replaceAll('"', '""')}"`, table, i)).join(', '),
-  }
+  return { keys: raw ? own : own.map((_, i) => `c${i}`), raw }
 }
 
-const castSql = (key: string, table: Table, i: number): string =>
-  `${(table.columns[i] as { type: ColumnType }).type === 'json' ? `CAST(${key} AS JSON)` : key} AS c${i}`
+/** The query that reads a file of lines; its columns are c0, c1, … of the table's types. */
+export const readSql = (shape: LineShape, table: Table, file: SpoolFile): string => {
+  const columns: string[] = []
+  const values: string[] = []
+  for (const [i, key] of shape.keys.entries()) {
+    const { type } = table.columns[i] as { type: ColumnType }
+    // JSON written as a string must be read as text and cast, which costs another parse.
+    const isJson = type === 'json' && !file.quotes
+    columns.push(`${literal(key)}: ${literal(isJson ? 'JSON' : readType(type))}`)
+    values.push(`${type === 'json' && !isJson ? `CAST(${quote(key)} AS JSON)` : quote(key)} AS c${i}`)
+  }
+  const objectBytes = Math.max(MIN_OBJECT_BYTES, file.longest + 1024)
+  return `SELECT ${values.join(', ')} FROM read_json(${literal(file.path)}, format = 'newline_delimited', maximum_object_size = ${objectBytes}, columns = {${columns.join(', ')}})`
+}
 
 /** Gathers lines. */
 export class LineWriter implements RowEncoder {
@@ -69,11 +74,14 @@ export class LineWriter implements RowEncoder {
   readonly #starts: readonly string[]
   readonly #metadata: readonly string[]
   readonly #quoted: readonly boolean[]
+  readonly #hasJson: boolean
   #bytes: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
   #at = 0
   rows = 0
   /** Bytes of the longest line. */
   longest = 0
+  /** Whether a line has JSON text that is written as a string. */
+  quotes = false
 
   constructor(table: Table, shape: LineShape) {
     this.#table = table
@@ -81,6 +89,7 @@ export class LineWriter implements RowEncoder {
     this.#starts = shape.keys.map((k) => `${JSON.stringify(k)}:`)
     this.#metadata = table.columns.flatMap((c, i) => (c.metadata === undefined ? [] : [this.#starts[i] as string]))
     // Exact digits and JSON text travel as JSON strings: read_json would turn them into doubles.
+    this.#hasJson = table.columns.some((c) => c.type === 'json')
     this.#quoted = table.columns.map((c) => c.type === 'json' || c.type === 'bigint' || c.type.startsWith('decimal'))
   }
 
@@ -131,6 +140,7 @@ export class LineWriter implements RowEncoder {
   cells(cells: readonly Cell[]): void {
     const begin = this.#at
     let line = '{'
+    this.quotes ||= this.#hasJson
     for (let i = 0; i < cells.length; i++) {
       const cell = cells[i] as Cell
       if (cell === null) continue

@@ -6,7 +6,10 @@ export interface SpoolFile {
   readonly path: string
   readonly fd: number
   bytes: number
+  /** Bytes of its longest line. */
   longest: number
+  /** Whether it has JSON text that is written as a string. */
+  quotes: boolean
 }
 
 /** Owns the folder; one writer at a time. */
@@ -24,13 +27,14 @@ export class Spool {
 
   open(): SpoolFile {
     const path = join(this.folder, `${this.#next++}.ndjson`)
-    return { path, fd: openSync(path, 'wx', 0o600), bytes: 0, longest: 0 }
+    return { path, fd: openSync(path, 'wx', 0o600), bytes: 0, longest: 0, quotes: false }
   }
 
-  append(file: SpoolFile, bytes: Buffer, longest: number): void {
+  append(file: SpoolFile, bytes: Buffer, lines: { readonly longest: number; readonly quotes: boolean }): void {
     for (let at = 0; at < bytes.length; ) at += writeSync(file.fd, bytes, at)
     file.bytes += bytes.length
-    file.longest = Math.max(file.longest, longest)
+    file.longest = Math.max(file.longest, lines.longest)
+    file.quotes ||= lines.quotes
   }
 
   close(file: SpoolFile): void {
