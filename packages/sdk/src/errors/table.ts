@@ -35,6 +35,7 @@ export const errorCodes = [
   'REGISTRY_UNKNOWN',
   'COMMAND_USAGE',
   'NODE_TOO_OLD',
+  'STATE_OF_OTHER_DESTINATION',
   'SOURCE_UNAVAILABLE',
   'SOURCE_REFUSED',
   'SOURCE_MALFORMED',
@@ -229,6 +230,12 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   NODE_TOO_OLD: settings(
     (d) => `Node ${d['found']} is too old`,
     () => 'Millrace needs Node 24 or newer.',
+  ),
+  STATE_OF_OTHER_DESTINATION: afterFix(exitCodes.settings, 409)(
+    (d) =>
+      `the state of ${d['pipeline']} was made for ${d['made']}, and it writes to ${d['now']} now: only what is new would get there`,
+    (d) =>
+      `Fill the new one with --full-refresh; if the data was moved, keep its state: \`millrace state show ${d['pipeline'] ?? 'NAME'} | millrace state set ${d['pipeline'] ?? 'NAME'} -\`.`,
   ),
 
   // — source and destination —

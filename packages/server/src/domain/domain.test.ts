@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { Books } from '@millrace/sdk'
 import { openBooks, totals, withEmitted } from './books.ts'
 import { globTest } from './glob.ts'
-import { adHocPipeline, endIdentity, type PipelineEnd } from './pipeline.ts'
+import { adHocPipeline, destinationPlace, endIdentity, type PipelineEnd } from './pipeline.ts'
 import { applySelection, takesField, wantedOf } from './selection.ts'
 import { diffStates, isEmptier, readStateText } from './state.ts'
 
@@ -24,6 +24,19 @@ test('the identity of an end is its place, not its options', () => {
   const tap = (config: PipelineEnd['config']): PipelineEnd => ({ kind: 'exec', exec: ['tap-x'], config, env: {} })
   assert.equal(endIdentity(tap({ a: 1, b: 2 }), '/p'), endIdentity(tap({ b: 2, a: 1 }), '/p'))
   assert.notEqual(endIdentity(tap({ a: 1 }), '/p'), endIdentity(tap({ a: 2 }), '/p'))
+})
+
+test('the place a pipeline writes to moves with its folder', () => {
+  const place = (path: string, cwd: string): string | undefined => destinationPlace({ to: duckdb(path), cwd })
+  assert.equal(place('out.duckdb', '/p'), 'duckdb out.duckdb')
+  assert.equal(place('./a/../out.duckdb', '/q'), 'duckdb out.duckdb')
+  assert.equal(place('/p/out.duckdb', '/p'), 'duckdb out.duckdb')
+  assert.equal(place('../out.duckdb', '/p/q'), 'duckdb /p/out.duckdb')
+  assert.equal(place('$' + '{OUT}', '/p'), 'duckdb $' + '{OUT}')
+  assert.equal(
+    destinationPlace({ to: { kind: 'exec', exec: ['t'], config: { path: 'x' }, env: {} }, cwd: '/p' }),
+    undefined,
+  )
 })
 
 test('globs', () => {

@@ -4,7 +4,7 @@
  * (`exec`) that speaks Singer.
  */
 import { createHash } from 'node:crypto'
-import { isAbsolute, resolve } from 'node:path'
+import { isAbsolute, relative, resolve } from 'node:path'
 import type { JsonObject } from '@millrace/sdk'
 
 /** A connector of Millrace, by its name. */
@@ -82,6 +82,18 @@ export const endIdentity = (end: PipelineEnd, cwd: string): string => {
       ? { path: isAbsolute(path) || path.startsWith('$') ? path : resolve(cwd, path) }
       : { config, cwd }
   return hash({ program: end.kind === 'connector' ? end.name : end.exec, ...place }, 16)
+}
+
+/**
+ * The place that a pipeline writes to, in words: "duckdb out.duckdb"; undefined where it cannot be told. A path in the
+ * pipeline's folder is written from there, so that a project that was moved writes to the same place.
+ */
+export const destinationPlace = ({ to, cwd }: Pick<Pipeline, 'to' | 'cwd'>): string | undefined => {
+  const path = to.config?.['path']
+  if (to.kind !== 'connector' || typeof path !== 'string') return undefined
+  if (path.includes('${')) return `${to.name} ${path}`
+  const inside = relative(cwd, resolve(cwd, path))
+  return `${to.name} ${inside.startsWith('..') || isAbsolute(inside) ? resolve(cwd, path) : inside === '' ? '.' : inside}`
 }
 
 /** The name of a pipeline that no project file names: `git-to-duckdb-1a2b3c`. The same two ends give the same name. */

@@ -21,7 +21,7 @@ import {
   toMillraceError,
 } from '@millrace/sdk'
 import { withEmitted } from '../domain/books.ts'
-import { endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
+import { destinationPlace, endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
 import { readStateText } from '../domain/state.ts'
 import { type Child, startChild } from './child.ts'
 import { closeRun } from './close-run.ts'
@@ -44,7 +44,7 @@ const maxStateBytes = 64 * 1024 * 1024
 
 /**
  * Runs a pipeline once. Throws what is wrong before a run has begun (CONFIG_INVALID, REGISTRY_UNKNOWN, STATE_UNREADABLE,
- * RUN_LOCKED, STORE_UNUSABLE); from then on everything is in the outcome, also a failure, and the run is in the store.
+ * STATE_OF_OTHER_DESTINATION, RUN_LOCKED, STORE_UNUSABLE); from then on everything is in the outcome, also a failure, and the run is in the store.
  */
 export const runPipeline = async (options: RunOptions): Promise<RunOutcome> => {
   const { pipeline, store } = options
@@ -61,6 +61,7 @@ export const runPipeline = async (options: RunOptions): Promise<RunOutcome> => {
   const begun = store.beginRun({
     pipeline: pipeline.name,
     destination: endIdentity(pipeline.to, pipeline.cwd),
+    place: destinationPlace(pipeline),
     mode: options.fullRefresh === true ? 'full' : override === undefined ? 'incremental' : 'override',
     ...(options.redact === undefined
       ? {}

@@ -32,6 +32,8 @@ const migrations: readonly string[] = [
    create table locks (
      pipeline text primary key, run text not null, pid integer not null, started text not null, groups text not null
    ) strict, without rowid;`,
+  // Where a run wrote to, in words: a state is good for that place only.
+  'alter table runs add column place text',
 ]
 
 /** Brings the schema up to date. Safe when several processes do it at once. Throws STORE_UNUSABLE for a newer schema. */

@@ -23,6 +23,7 @@ export const runOf = (r: Row): RunRecord => ({
     bytes: Number(r['bytes']),
   },
   destination: String(r['destination']),
+  place: optional(r['place']),
   definition: r['definition'] === null ? undefined : (parseExact(String(r['definition'])) as JsonObject),
 })
 

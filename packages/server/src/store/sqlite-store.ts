@@ -77,16 +77,20 @@ export class SqliteStore implements Store {
     const begun = this.#write(() => {
       this.#takeLockOf(begin.pipeline)
       const state = this.#stateOf(begin.pipeline)
+      const made = this.#placeOf(state)
+      if (begin.mode === 'incremental' && begin.place !== undefined && made !== undefined && made !== begin.place)
+        throw new MillraceError('STATE_OF_OTHER_DESTINATION', { pipeline: begin.pipeline, made, now: begin.place })
       const now = new Date()
       const id = this.#newRunId(now)
       const mode = begin.mode === 'incremental' && state === undefined ? 'full' : begin.mode
       this.#run(
-        'insert into runs (id, pipeline, mode, started_at, destination, definition) values (?, ?, ?, ?, ?, ?)',
+        'insert into runs (id, pipeline, mode, started_at, destination, place, definition) values (?, ?, ?, ?, ?, ?, ?)',
         id,
         begin.pipeline,
         mode,
         now.toISOString(),
         begin.destination,
+        begin.place ?? null,
         begin.definition === undefined ? null : encodeJson(begin.definition),
       )
       const mark = markOf(process.pid)
@@ -175,7 +179,9 @@ export class SqliteStore implements Store {
       this.#keepBooks(commit.run, commit.books)
       const at = new Date().toISOString()
       insertDeadLetters(this.#db, { run: commit.run, pipeline, at }, commit.deadLetters)
-      if (commit.state !== undefined && commit.state !== this.#stateOf(pipeline)?.text)
+      if (commit.state === undefined) return
+      const before = this.#stateOf(pipeline)
+      if (commit.state !== before?.text || this.#placeOf(before) !== this.#findRun(commit.run)?.place)
         this.#insertState({
           pipeline,
           run: commit.run,
@@ -296,6 +302,11 @@ export class SqliteStore implements Store {
         destination,
       ).map((r) => ({ ...evidenceOf(r), run: String(r['run']) })),
     )
+  }
+
+  /** The place that a state was made for; undefined where nobody knows, as of one that was set by hand. */
+  #placeOf(state: StateEntry | undefined): string | undefined {
+    return state?.run === undefined ? undefined : this.#findRun(state.run)?.place
   }
 
   #stateOf(pipeline: string): StateEntry | undefined {

@@ -126,6 +126,27 @@ test('states: set, revert, log; the beginning is a state too', () => {
   assert.deepEqual(store.pipelines(), ['p'])
 })
 
+test('a state is good for the place it was made for, until somebody says otherwise', () => {
+  using store = openStore(folder())
+  const run = (place: string, mode: 'incremental' | 'full', state: string): void => {
+    const { run } = store.beginRun({ ...begin, place, mode })
+    store.commit({ run: run.id, state, books: books(1), deadLetters: [] })
+    store.endRun({ run: run.id, why: 'finished', exitCode: 0, books: books(1), evidence: [] })
+  }
+  run('jsonl out', 'incremental', '{"n":1}')
+  run('jsonl out', 'incremental', '{"n":1}')
+  assert.throws(() => run('duckdb out.db', 'incremental', '{"n":2}'), {
+    code: 'STATE_OF_OTHER_DESTINATION',
+    message: /made for jsonl out, and it writes to duckdb out.db now/,
+  })
+  run('duckdb out.db', 'full', '{"n":1}')
+  run('duckdb out.db', 'incremental', '{"n":1}')
+  assert.throws(() => run('jsonl out', 'incremental', '{"n":2}'), { code: 'STATE_OF_OTHER_DESTINATION' })
+  store.setState('p', '{"n":1}')
+  run('jsonl out', 'incremental', '{"n":2}')
+  assert.equal(store.stateLog('p').length, 4)
+})
+
 test('evidence of the last run that wrote a substream stands', () => {
   using store = openStore(folder())
   const run = (pipeline: string, destination: string, evidence: Record<string, number>): string => {

@@ -33,6 +33,8 @@ export interface RunRecord {
   readonly counts: RunCounts
   /** What the run wrote to; runs with the same identity wrote to the same place. */
   readonly destination: string
+  /** That place in words, where it can be told: see `destinationPlace`. */
+  readonly place: string | undefined
   /** The pipeline as it was run, without secrets; undefined where it was not kept. */
   readonly definition: JsonObject | undefined
 }
@@ -79,6 +81,8 @@ export interface BeginRun {
   readonly destination: string
   /** `incremental` becomes `full` where no state is stored. */
   readonly mode: RunMode
+  /** Where it writes to, in words. An incremental run is refused where the stored state was made for another place. */
+  readonly place?: string | undefined
   readonly definition?: JsonObject
 }
 
@@ -113,11 +117,11 @@ export interface StandingEvidence extends Evidence {
 export interface Store extends Disposable {
   /** The database file. */
   readonly file: string
-  /** Begins a run and takes the lock of its pipeline. A lock whose process is gone is taken over, and what is left of its children is killed. Throws RUN_LOCKED. */
+  /** Begins a run and takes the lock of its pipeline. A lock whose process is gone is taken over, and what is left of its children is killed. Throws RUN_LOCKED, STATE_OF_OTHER_DESTINATION. */
   beginRun(begin: BeginRun): { readonly run: RunRecord; readonly state: StateEntry | undefined }
   /** Notes the process groups of a run, for the one who takes over after a crash. */
   noteProcesses(run: string, pids: readonly number[]): void
-  /** Keeps state, books and dead letters together. A state equal to the one before makes no new entry. Throws RUN_LOCKED where the run no longer holds its lock. */
+  /** Keeps state, books and dead letters together. A state equal to the one before, made for the same place, makes no new entry. Throws RUN_LOCKED where the run no longer holds its lock. */
   commit(commit: Commit): void
   /** Ends a run and frees its lock. */
   endRun(end: EndRun): void
