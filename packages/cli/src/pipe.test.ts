@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { openDatabaseReader } from '@millrace/connectors'
 import { collected, millrace, shell, start, temporaryFolder } from './fixtures/program.ts'
@@ -245,6 +247,25 @@ test('a persister reports to the descriptor it is given, commits before it print
   assert.equal((await collected(child)).stdout, '1\n')
   const kinds = lines(Buffer.concat(reports).toString()).map((l) => (JSON.parse(l) as { kind: string }).kind)
   assert.deepEqual(kinds, ['commit', 'closed'])
+})
+
+test('a persister whose runner is gone stops, and gives out no state', async () => {
+  using folder = temporaryFolder()
+  const child = start(
+    ['persister', 'jsonl', '--log-format', 'text'],
+    { cwd: folder.path, env: { MILLRACE_REPORT_FD: '3' } },
+    ['pipe', 'pipe', 'pipe', 'pipe'],
+  )
+  const ended = collected(child)
+  const reports = child.stdio[3] as Readable
+  reports.destroy()
+  await once(reports, 'close')
+  child.stdin?.on('error', () => {})
+  child.stdin?.end('{"type":"RECORD","stream":"t","record":{"id":1}}\n{"type":"STATE","value":1}\n')
+  const { code, stdout, stderr } = await ended
+  assert.equal(code, 75, stderr)
+  assert.equal(stdout, '')
+  assert.match(stderr, /the runner closed the pipe/)
 })
 
 test('an author runs a module of their own by its path', async () => {

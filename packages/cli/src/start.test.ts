@@ -20,6 +20,15 @@ test('--help names every command and gives examples, --version the version', asy
   assert.equal((await millrace(['--version'], here)).stdout, `${version}\n`)
 })
 
+test('--help answers in less than 150 ms', () => {
+  const once = (): number => {
+    const began = performance.now()
+    spawnSync(process.execPath, [bin, '--help'])
+    return performance.now() - began
+  }
+  assert.ok(Math.min(...Array.from({ length: 10 }, once)) < 150)
+})
+
 test('the help of each command has an example, its options and nothing on stderr', async () => {
   const all = await Promise.all(
     commandTable.map(async ({ path }) => ({ path, ...(await millrace([...path.split(' '), '--help'], here)) })),

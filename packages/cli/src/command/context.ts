@@ -27,6 +27,7 @@ export interface CommandContext {
   readonly printJson: (value: unknown) => void
   readonly say: (text: string) => void
   readonly logFormat: 'text' | 'json'
+  readonly logLevel: LogLevel
   readonly log: Logger
 }
 
@@ -57,6 +58,7 @@ export const createContext = (options: OptionValues): CommandContext => {
   const env = { ...readDotEnv(cwd), ...process.env }
   const json = options.flag('json')
   const quiet = options.flag('quiet')
+  const logLevel = levelOf(options.text('log-level'), env, quiet)
   const logFormat = logFormatOf(options.text('log-format'), env)
   return {
     cwd,
@@ -72,9 +74,10 @@ export const createContext = (options: OptionValues): CommandContext => {
       if (!quiet) process.stderr.write(text)
     },
     logFormat,
+    logLevel,
     log: createLogger({
       format: logFormat,
-      level: levelOf(options.text('log-level'), env, quiet),
+      level: logLevel,
       write: (line) => void process.stderr.write(line),
     }),
   }

@@ -14,6 +14,7 @@ import type { CommandSource } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { findPersister, findStreamer, isPath } from '../connector/find.ts'
 import { choosePipeline, pipelineCommand } from '../project/chosen-pipeline.ts'
+import { renewEditorSchema } from '../project/editor-schema.ts'
 
 interface Finding {
   readonly what: string
@@ -38,6 +39,7 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
         streamers: builtInStreamers().names(),
         persisters: builtInPersisters().names(),
       }).catch(ignorePaths(context))
+      renewEditorSchema(project.file)
       findings.push({ what: project.file, note: `${project.pipelines.size} pipelines` })
       for (const pipeline of project.pipelines.values())
         findings.push(...(await checkPipeline(pipeline, project.dir, stop.stop)))

@@ -43,13 +43,29 @@ export const command: CommandSource = {
       return outcome.exitCode
     }
     if (outcome.why === 'failed') {
-      tellFailure(outcome, context)
+      tellFailure(ofDemo(outcome), context)
       return outcome.exitCode
     }
     await show(outcome, demo, last, context)
     return outcome.exitCode
   },
 }
+
+/** What to do about a folder that is no repository, in the words of this command. */
+const ofDemo = (outcome: RunOutcome): RunOutcome =>
+  outcome.failure?.code === 'SOURCE_REFUSED'
+    ? {
+        ...outcome,
+        failure: {
+          ...outcome.failure,
+          fix: `Give the path of a git repository: ${again()}${again() === 'npm start' ? ' --' : ''} /path/to/repository`,
+        },
+      }
+    : outcome
+
+/** How this was called, to be called again. */
+const again = (cwd: string = process.cwd()): string =>
+  process.env['npm_lifecycle_event'] === 'start' ? 'npm start' : `${typedProgram(cwd)} demo`
 
 /** A demonstration is looked at by a person, also where its output goes through a pipe. */
 const forPeople = (context: CommandContext): CommandContext => ({
@@ -144,14 +160,15 @@ const show = async (
   print(`\n${style.bold(sentence(outcome, last))}\n`)
   const millrace = typedProgram(context.cwd)
   const file = quoted(relative(context.cwd, demo.file))
-  const again = process.env['npm_lifecycle_event'] === 'start' ? 'npm start' : `${millrace} demo`
   const isOwn = /^demo(-sqlite)?$/.test(demo.pipeline.name)
   const to = demo.file.endsWith('.db') ? ' --to sqlite' : ''
   const path =
-    isOwn && to === '' ? '' : `${again === 'npm start' ? ' --' : ''}${isOwn ? '' : ` ${quoted(demo.repository)}`}${to}`
+    isOwn && to === ''
+      ? ''
+      : `${again() === 'npm start' ? ' --' : ''}${isOwn ? '' : ` ${quoted(demo.repository)}`}${to}`
   say(`
 It is in ${demo.file}. Now try:
-  ${again}${path}
+  ${again(context.cwd)}${path}
   ${millrace} query ${file} "select author_name, count(*) as commits, sum(insertions) as added from commits group by 1 order by 2 desc"
   ${millrace} query ${file} "select path, count(*) as changes from files group by 1 order by 2 desc limit 10"
   ${millrace} verify last

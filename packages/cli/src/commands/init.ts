@@ -4,8 +4,7 @@ import { MillraceError } from '@millrace/sdk'
 import { projectFileName } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import type { CommandSource } from '../command/definition.ts'
-
-const schemaAddress = 'https://raw.githubusercontent.com/millrace/millrace/main/docs/reference/millrace.schema.json'
+import { editorSchema, writeEditorSchema } from '../project/editor-schema.ts'
 
 /** The first project file: one pipeline that works as it stands. */
 const projectText = (source: {
@@ -13,7 +12,7 @@ const projectText = (source: {
   readonly config: string
   readonly comment: string
 }): string =>
-  `# yaml-language-server: $schema=${schemaAddress}
+  `# yaml-language-server: $schema=${editorSchema}
 # Pipelines of this project. Run one with \`millrace run NAME\`, look before with \`millrace plan NAME\`.
 version: 1
 
@@ -56,6 +55,7 @@ export const command: CommandSource = {
       })
     writeFileSync(file, projectText(existsSync(join(context.cwd, '.git')) ? gitSource : helloSource))
     ignore(context.cwd, ['.millrace/', '.env', 'node_modules/', '*.duckdb', '*.duckdb.wal'])
+    writeEditorSchema(context.cwd)
     tell(context, file)
   },
 }

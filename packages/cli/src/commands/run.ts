@@ -76,6 +76,7 @@ export const runHere = async (
       pipeline,
       store,
       ...programs,
+      env: { ...programs.env, MILLRACE_LOG_LEVEL: context.logLevel },
       signal: stop.stop,
       kill: stop.kill,
       onEvent: view.onEvent,
