@@ -181,6 +181,16 @@ test('--dry-run reads everything, writes nothing and gives out no state', async 
   assert.deepEqual(readdirSync(cwd), [])
 })
 
+test('--cwd is the folder for relative settings, and for .env', async () => {
+  using folder = temporaryFolder()
+  const sub = join(folder.path, 'sub')
+  mkdirSync(sub)
+  writeFileSync(join(sub, '.env'), 'TARGET_JSONL_PATH=there\n')
+  const input = '{"type":"RECORD","stream":"t","record":{"id":1}}\n'
+  assert.equal((await millrace(['persister', 'jsonl', '--cwd', 'sub'], { cwd: folder.path, input })).code, 0)
+  assert.equal(readFileSync(join(sub, 'there/t.jsonl'), 'utf8'), '{"id":1}\n')
+})
+
 test('--input, --maps, --require-schema and --max-line-bytes', async () => {
   using folder = temporaryFolder()
   const cwd = folder.path

@@ -55,6 +55,8 @@ export const createContext = (options: OptionValues): CommandContext => {
       why: `--cwd ${options.text('cwd')}: there is no such folder`,
       fix: 'Make it first.',
     })
+  // Settings of connectors may be relative paths, which are looked up by the system.
+  if (cwd !== process.cwd()) process.chdir(cwd)
   const env = { ...readDotEnv(cwd), ...process.env }
   const json = options.flag('json')
   const quiet = options.flag('quiet')

@@ -40,7 +40,7 @@ const fromModule = async <T extends { readonly kind: ConnectorKind }>(
   if (found === undefined)
     throw new MillraceError('PROCESS_NOT_STARTED', {
       what: `${kind} ${name}`,
-      why: `it exports no ${kind} (see define${kind === 'streamer' ? 'Streamer' : 'Persister'})`,
+      why: `it exports no ${kind} (see define${kind === 'streamer' ? 'Streamer' : 'Persister'}); a script is run with --${kind === 'streamer' ? 'from' : 'to'}-exec "node ${name}"`,
     })
   return found
 }
