@@ -4,8 +4,9 @@ import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { type Duplex, pipeline } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { createGunzip } from 'node:zlib'
 import { MillraceError } from '../errors/error.ts'
+import { createZstdFramesDecompress } from '../io/zstd-frames.ts'
 import { INCOMPLETE, maxDepth, NEWLINE, skimValue, skipSpace, textAt, TOO_DEEP, trimEnd } from './bytes.ts'
 import type { JsonObject } from './json.ts'
 import { defaultMaxLineBytes } from './reader.ts'
@@ -97,7 +98,7 @@ const openFile = async (path: string, compression: string | undefined): Promise<
   const input = createReadStream(path, { highWaterMark: CHUNK_BYTES })
   if (kind === undefined) return input
   const unpack: Duplex =
-    kind === 'gzip' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES })
+    kind === 'gzip' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdFramesDecompress(CHUNK_BYTES)
   // An error of either side destroys both and arrives at whoever iterates over the unpacking side.
   pipeline(input, unpack, () => {})
   return unpack

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { pipeline, Transform } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { MillraceError, systemCode } from '@millrace/sdk'
+import { createGunzip } from 'node:zlib'
+import { createZstdFramesDecompress, MillraceError, systemCode } from '@millrace/sdk'
 
 export const encodings = ['utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be'] as const
 export type Encoding = (typeof encodings)[number]
@@ -104,7 +104,7 @@ async function* chunksOf(path: string, options: BlockOptions): AsyncGenerator<Bu
   const decompressed =
     options.compression === 'none'
       ? file
-      : pipeline(file, options.compression === 'gzip' ? createGunzip() : createZstdDecompress(), () => {})
+      : pipeline(file, options.compression === 'gzip' ? createGunzip() : createZstdFramesDecompress(), () => {})
   const source =
     options.encoding === 'utf-8' ? decompressed : pipeline(decompressed, decoder(options.encoding), () => {})
   try {

@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { glob, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { MillraceError, systemCode } from '@millrace/sdk'
+import { createGunzip } from 'node:zlib'
+import { createZstdFramesDecompress, MillraceError, systemCode } from '@millrace/sdk'
 import { type Compression, compressionOf } from './blocks.ts'
 
 export type Format = 'csv' | 'jsonl'
@@ -90,7 +90,7 @@ const headOf = async (path: string, compression: Compression): Promise<Buffer> =
   const file = createReadStream(path, { highWaterMark: 4096 })
   try {
     const source =
-      compression === 'none' ? file : file.pipe(compression === 'gzip' ? createGunzip() : createZstdDecompress())
+      compression === 'none' ? file : file.pipe(compression === 'gzip' ? createGunzip() : createZstdFramesDecompress())
     for await (const chunk of source) return chunk as Buffer
     return Buffer.alloc(0)
   } catch {
