@@ -56,6 +56,7 @@ test('what is mistyped is told with what was meant, and exits 64', async () => {
     [['tap', 'hello', '--cuont', '1'], /unknown option '--cuont' \(Did you mean --count\?\)/],
     [['runs', 'list', 'x'], /too many arguments/],
     [['run', '--from', 'hello', '--from.cuont', '1', '--to', 'jsonl'], /did you mean --from\.count/],
+    [['run', '--from', 'git', '--to', 'jsonl', '--from.path'], /--from\.path needs a value/],
     [['preview', '--from', 'hello', '--limit', 'many'], /--limit must be a whole number/],
     [['streamer'], /needs the name of a streamer/],
   ] as const) {

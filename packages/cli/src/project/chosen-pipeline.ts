@@ -6,7 +6,7 @@
  */
 import { resolve } from 'node:path'
 import { builtInPersisters, builtInStreamers } from '@millrace/connectors'
-import { flagName, type JsonObject, MillraceError, nearest } from '@millrace/sdk'
+import { type ConfigSpec, flagName, type JsonObject, MillraceError, nearest } from '@millrace/sdk'
 import { adHocPipeline, getPipeline, loadProject, type Pipeline, type PipelineEnd } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import type { CommandDefinition, CommandSource, DefinedFor, OptionDefinition } from '../command/definition.ts'
@@ -54,6 +54,9 @@ export const pipelineCommand =
     }
   }
 
+/** A setting that was given without a value. */
+const switchedOn = '\u0000on'
+
 const takeEndFlags = (argv: readonly string[]): { readonly flags: EndFlags; readonly rest: readonly string[] } => {
   const flags: Record<Side, Record<string, string | readonly string[]>> = { from: {}, to: {} }
   const rest: string[] = []
@@ -69,7 +72,7 @@ const takeEndFlags = (argv: readonly string[]): { readonly flags: EndFlags; read
     const next = argv[i + 1]
     const takesNext = match[3] === undefined && next !== undefined && !next.startsWith('--')
     if (takesNext) i++
-    const value = match[3] ?? (takesNext ? next : 'true')
+    const value = match[3] ?? (takesNext ? next : switchedOn)
     const before = flags[side][name]
     flags[side][name] = before === undefined ? value : [...(Array.isArray(before) ? before : [before as string]), value]
   }
@@ -153,7 +156,10 @@ const endOf = async (
   }
   const base = file === undefined ? undefined : readJsonObject(resolve(context.cwd, file), file)
   if (exec !== undefined) {
-    const config = { ...base, ...flags[side] }
+    const config = {
+      ...base,
+      ...Object.fromEntries(Object.entries(flags[side]).map(([k, v]) => [k, v === switchedOn ? true : v])),
+    }
     return {
       kind: 'exec',
       exec,
@@ -166,13 +172,14 @@ const endOf = async (
   return {
     kind: 'connector',
     name: name as string,
-    config: { ...base, ...keyed(side, Object.keys(connector.config), flags[side]) },
+    config: { ...base, ...keyed(side, connector.config, flags[side]) },
     env: {},
   }
 }
 
 /** Flags by the keys of the settings they mean. Throws COMMAND_USAGE, so that no typing error is passed over. */
-const keyed = (side: Side, keys: readonly string[], given: EndFlags[Side]): JsonObject => {
+const keyed = (side: Side, spec: ConfigSpec, given: EndFlags[Side]): JsonObject => {
+  const keys = Object.keys(spec)
   const config: Record<string, string | readonly string[]> = {}
   for (const [typed, value] of Object.entries(given)) {
     const key = keys.find((k) => k === typed || flagName(k) === flagName(typed))
@@ -183,7 +190,12 @@ const keyed = (side: Side, keys: readonly string[], given: EndFlags[Side]): Json
         fix: `Its settings are: ${keys.map(flagName).join(', ')}.`,
       })
     }
-    config[key] = value
+    if (value === switchedOn && spec[key]?.kind !== 'flag')
+      throw new MillraceError('COMMAND_USAGE', {
+        why: `--${side}.${typed} needs a value`,
+        fix: `Write --${side}.${typed}=VALUE.`,
+      })
+    config[key] = value === switchedOn ? 'true' : value
   }
   return config
 }
