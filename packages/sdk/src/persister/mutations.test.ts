@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isMillraceError, MillraceError } from '../errors/error.ts'
+import { isMillraceError, type MillraceError } from '../errors/error.ts'
 import { silentLogger } from '../log/logger.ts'
 import { dials } from '../testing/dials.ts'
 import { runPersister } from './run.ts'

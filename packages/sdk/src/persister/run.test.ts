@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { DeadLetter } from '../books/types.ts'
-import { MillraceError } from '../errors/error.ts'
+import type { MillraceError } from '../errors/error.ts'
 import type { CompileMap, CompileSchema } from '../gate/types.ts'
 import { silentLogger } from '../log/logger.ts'
 import type { Report } from '../report/types.ts'
@@ -213,7 +213,7 @@ describe('running a persister', () => {
     )
     assert.deepEqual(d.durable.get('hello'), ['{"value":"world"}', '{"value":3,"more":1}'])
     assert.equal(d.schemas.length, 2)
-    assert.ok('more' in (d.schemas[1]?.schema['properties'] as object))
+    assert.ok('more' in ((d.schemas[1]?.schema ?? {})['properties'] as object))
   })
 
   it('refuses a record without schema where one is required', async () => {
