@@ -8,6 +8,12 @@ const pieceBytes = 1024 * 1024
 
 const NEWLINE = 10
 
+/**
+ * After so many bytes the disk is asked to begin: a flush then waits for the last of them only, not for all that came
+ * since the flush before it.
+ */
+const earlySyncBytes = 4 * 1024 * 1024
+
 /** Made where it is missing, never emptied. */
 const openToWrite = constants.O_RDWR | constants.O_CREAT
 
@@ -22,6 +28,10 @@ export class OutputFile {
   #end: number
   #waiting: Buffer[] = []
   waitingBytes = 0
+  #unsynced = 0
+  #syncing: Promise<void> | undefined
+  /** What a sync in the background threw: an error of the disk is told once, and must not be lost. */
+  #syncFault: { readonly reason: unknown } | undefined
   /** Lines written since the last commit. */
   #lines = 0
   /** Where this session began to write, and how many lines it committed. */
@@ -84,12 +94,30 @@ export class OutputFile {
       at += bytesWritten
       this.#end += bytesWritten
     }
+    this.#unsynced += bytes.length
+    if (this.#unsynced >= earlySyncBytes && this.#syncing === undefined) this.#syncEarly(this.#handle)
+  }
+
+  #syncEarly(handle: FileHandle): void {
+    this.#unsynced = 0
+    this.#syncing = handle.datasync().then(
+      () => {
+        this.#syncing = undefined
+      },
+      (reason: unknown) => {
+        this.#syncing = undefined
+        this.#syncFault ??= { reason }
+      },
+    )
   }
 
   /** Makes what was written durable; it counts once the journal says so too. */
   async sync(): Promise<void> {
     await this.compressWaiting()
     this.#handle ??= await open(this.path, openToWrite)
+    await this.#syncing
+    if (this.#syncFault !== undefined) throw this.#syncFault.reason
+    this.#unsynced = 0
     await this.#handle.datasync()
   }
 
@@ -125,6 +153,7 @@ export class OutputFile {
   async close(): Promise<void> {
     const handle = this.#handle
     this.#handle = undefined
+    await this.#syncing
     await handle?.close()
   }
 }
