@@ -89,7 +89,9 @@ test('Ctrl-C once stops a run: its books are kept, no process is left, and the n
   assert.equal(run?.why, 'stopped')
   assert.equal(run?.counts.stored, stored(folder.path))
   const { stdout } = await millrace(['state', 'show', '--json'], { cwd: folder.path })
-  assert.match(stdout, new RegExp(`"id": ${stored(folder.path)}\\b`))
+  // The tap may have been killed between a record and its state: that record is stored, and will come again.
+  const state = (JSON.parse(stdout) as { value: { id: number } }[])[0]?.value.id ?? 0
+  assert.ok(state === stored(folder.path) || state === stored(folder.path) - 1, `${state} of ${stored(folder.path)}`)
 })
 
 test('Ctrl-C twice stops at once, also programs that do not listen', async () => {
