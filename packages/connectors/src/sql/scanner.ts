@@ -272,28 +272,26 @@ const word = (b: Uint8Array, at: number, text: string): boolean => {
   return true
 }
 
+/** Bytes that a string's text does not simply go on with: its end, an escape, a control character. */
+const stops = Uint8Array.from({ length: 256 }, (_, c) => (c === QUOTE || c === BACKSLASH || c < SPACE ? 1 : 0))
+
 /** Where a string without escapes ends, behind its quote; -1 where it has one. */
 const plainStringEnd = (b: Uint8Array, from: number, to: number): number => {
   if (b[from] !== QUOTE) return -1
-  for (let i = from + 1; i < to; i++) {
-    const c = b[i] as number
-    if (c === QUOTE) return i + 1
-    if (c === BACKSLASH || c < SPACE) return -1
-  }
-  return -1
+  let i = from + 1
+  while (i < to && stops[b[i] as number] === 0) i++
+  return b[i] === QUOTE ? i + 1 : -1
 }
 
 /** Where a string ends; -1 where it is not well formed or has the escape of a surrogate. */
 const stringEnd = (b: Uint8Array, from: number, to: number): number => {
   let i = from + 1
-  while (i < to) {
+  for (;;) {
+    while (i < to && stops[b[i] as number] === 0) i++
+    if (i >= to) return -1
     const c = b[i] as number
     if (c === QUOTE) return i + 1
-    if (c < SPACE) return -1
-    if (c !== BACKSLASH) {
-      i++
-      continue
-    }
+    if (c !== BACKSLASH) return -1
     if (b[i + 1] !== LOWER_U) {
       if (!isShortEscape(b[i + 1])) return -1
       i += 2
@@ -304,7 +302,6 @@ const stringEnd = (b: Uint8Array, from: number, to: number): number => {
     if (((b[i + 2] as number) | 32) === 100 && (b[i + 3] as number) >= 56) return -1
     i += 6
   }
-  return -1
 }
 
 const isShortEscape = (c: number | undefined): boolean =>

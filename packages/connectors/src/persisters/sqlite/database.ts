@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { MillraceError, systemCode } from '@millrace/sdk'
 import type { Cell, Column, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
 import { sqliteDialect } from './dialect.ts'
-import { RowPacker } from './packed-rows.ts'
+import { PackPool, RowPacker } from './packed-rows.ts'
 import type { Answer, Call } from './worker.ts'
 
 /** Batches that may wait for the thread: so much is in memory beside the one that is packed. */
@@ -22,8 +22,10 @@ export class SqliteDatabase implements SqlDatabase {
   readonly dialect: Dialect = sqliteDialect
   readonly #path: string
   readonly #worker: Worker
+  readonly #exited: Promise<unknown>
   readonly #waiting = new Map<number, Waiting>()
   readonly #loads = new Set<Promise<void>>()
+  readonly #pool = new PackPool()
   #nextId = 1
   #failure: Error | undefined
   #closed: Promise<void> | undefined
@@ -31,6 +33,7 @@ export class SqliteDatabase implements SqlDatabase {
   private constructor(path: string, worker: Worker) {
     this.#path = path
     this.#worker = worker
+    this.#exited = once(worker, 'exit')
     worker.on('message', (answer: Answer) => this.#answered(answer))
     worker.on('error', (e) => this.#ended(e))
     worker.on('exit', () => this.#ended(new Error('the thread of the database ended')))
@@ -48,7 +51,7 @@ export class SqliteDatabase implements SqlDatabase {
     try {
       await new Promise((resolve, reject) => db.#waiting.set(0, { resolve, reject }))
     } catch (e) {
-      await once(worker, 'exit').catch(() => {})
+      await worker.terminate()
       throw e
     }
     return db
@@ -84,12 +87,12 @@ export class SqliteDatabase implements SqlDatabase {
   }
 
   encoder(table: Table): RowEncoder {
-    return new RowPacker(table)
+    return new RowPacker(table, this.#pool)
   }
 
   async load(table: Table, rows: RowEncoder): Promise<void> {
     const packed = (rows as RowPacker).take()
-    await this.#later(this.#call('load', [table, packed], [packed.bytes.buffer, packed.spans.buffer]))
+    await this.#later(this.#call('load', [table, packed]).then(() => this.#pool.giveBack(packed)))
   }
 
   async removeGroups(table: Table, columns: readonly Column[], groups: readonly (readonly Cell[])[]): Promise<void> {
@@ -111,6 +114,8 @@ export class SqliteDatabase implements SqlDatabase {
 
   async commit(catalog: readonly { readonly table: string; readonly entry: string }[]): Promise<void> {
     await this.#call('commit', [catalog])
+    // It is durable now; what follows goes on beside the next batches.
+    await this.#later(this.#call('settle', []))
   }
 
   async measure(table: Table): Promise<{ readonly rows: number; readonly fingerprint: string | undefined }> {
@@ -124,10 +129,8 @@ export class SqliteDatabase implements SqlDatabase {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure !== undefined) return
-    const ended = once(this.#worker, 'exit')
-    this.#post('close', []).catch(() => {})
-    await ended
+    if (this.#failure === undefined) this.#post('close', []).catch(() => {})
+    await this.#exited
   }
 
   /** Lets a call go on in the background; waits where too many do. Its error is thrown by a later call. */
@@ -144,24 +147,20 @@ export class SqliteDatabase implements SqlDatabase {
     while (this.#loads.size >= MAX_WAITING) await Promise.race(this.#loads)
   }
 
-  async #call(
-    method: Call['method'],
-    args: readonly unknown[],
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<unknown> {
+  async #call(method: Call['method'], args: readonly unknown[]): Promise<unknown> {
     try {
-      return await this.#post(method, args, transfer)
+      return await this.#post(method, args)
     } catch (e) {
       throw translate(e as SqliteFailure, this.#path)
     }
   }
 
-  #post(method: Call['method'], args: readonly unknown[], transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
+  #post(method: Call['method'], args: readonly unknown[]): Promise<unknown> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage({ id, method, args } satisfies Call, transfer as ArrayBuffer[])
+      this.#worker.postMessage({ id, method, args } satisfies Call)
     })
   }
 

@@ -3,7 +3,12 @@
  *
  * A writing engine has a write transaction open at all times, so that a second writer is told at once that the file is
  * in use; readers see what the last commit left.
+ *
+ * With a write-ahead log readers and the writer do not wait for each other, but every page is written twice. Nobody reads
+ * a file that is only being made, so a new one is loaded with a rollback journal, which writes new pages once; from its
+ * second session on it has the log.
  */
+import { statSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { Digest } from '@millrace/sdk'
 import { catalogTable } from '../../sql/catalog.ts'
@@ -104,11 +109,13 @@ class Loader {
 export class SqliteEngine {
   readonly #db: DatabaseSync
   readonly #writes: boolean
+  #walMode = false
   readonly #loaders = new Map<string, Loader>()
 
   /** Opens the file. Throws what SQLite throws. */
   constructor(path: string, access: 'write' | 'read') {
     this.#writes = access === 'write'
+    const isNew = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
     this.#db = new DatabaseSync(path, {
       readOnly: access === 'read',
       enableForeignKeyConstraints: false,
@@ -117,8 +124,10 @@ export class SqliteEngine {
     try {
       this.#db.function('millrace_number', { deterministic: true }, (v) => (v === null ? null : String(v)))
       if (!this.#writes) return
+      this.#walMode = !isNew
+      this.#db.exec(`PRAGMA journal_mode = ${isNew ? 'DELETE' : 'WAL'}`)
       this.#db.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16000; PRAGMA legacy_alter_table = ON; PRAGMA recursive_triggers = OFF',
+        'PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16000; PRAGMA legacy_alter_table = ON; PRAGMA recursive_triggers = OFF',
       )
       this.#db.exec('BEGIN IMMEDIATE')
     } catch (e) {
@@ -262,6 +271,11 @@ export class SqliteEngine {
       for (const { table, entry } of catalog) put.run(table, entry)
     }
     this.#db.exec('COMMIT')
+  }
+
+  /** Moves what was committed from the log into the file, as far as readers allow, and begins the next transaction. */
+  settle(): void {
+    if (this.#walMode) this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)')
     this.#db.exec('BEGIN IMMEDIATE')
   }
 

@@ -1,30 +1,54 @@
-/** Rows packed into two arrays, which can be handed to another thread without a copy. */
+/** Rows packed into two arrays that two threads share: nothing is copied between them. */
 import type { RecordMessage } from '@millrace/sdk'
 import type { Cell, RowEncoder, Table } from '../../sql/types.ts'
 
 /** `spans` has two numbers a cell: where its text begins and ends in `bytes`; -1 for null. Row after row. */
 export interface PackedRows {
-  readonly bytes: Uint8Array<ArrayBuffer>
-  readonly spans: Int32Array<ArrayBuffer>
+  readonly bytes: Uint8Array<SharedArrayBuffer>
+  readonly spans: Int32Array<SharedArrayBuffer>
   readonly rows: number
 }
 
+/** Arrays that were read and can be filled again: making new ones for each batch costs more than filling them. */
+export class PackPool {
+  readonly #free: PackedRows[] = []
+
+  take(): PackedRows {
+    return (
+      this.#free.pop() ?? {
+        bytes: new Uint8Array(new SharedArrayBuffer(FIRST_BYTES)),
+        spans: new Int32Array(new SharedArrayBuffer(FIRST_SPANS * 4)),
+        rows: 0,
+      }
+    )
+  }
+
+  /** Keeps a few, and none that a rare large batch made large. */
+  giveBack(packed: PackedRows): void {
+    if (this.#free.length < MAX_FREE && packed.bytes.length <= MAX_FREE_BYTES) this.#free.push(packed)
+  }
+}
+
 const FIRST_BYTES = 1 << 20
-const FIRST_ROWS = 2048
+const FIRST_SPANS = 1 << 16
+const MAX_FREE = 4
+const MAX_FREE_BYTES = 8 << 20
 
 export class RowPacker implements RowEncoder {
   readonly #columns: number
   readonly #metadata: readonly number[]
-  #bytes: Buffer<ArrayBuffer> = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  #bytes: Buffer<SharedArrayBuffer>
   #at = 0
-  #spans: Int32Array<ArrayBuffer>
+  #spans: Int32Array<SharedArrayBuffer>
   #cell = 0
   rows = 0
 
-  constructor(table: Table) {
+  constructor(table: Table, pool: PackPool) {
+    const { bytes, spans } = pool.take()
+    this.#bytes = Buffer.from(bytes.buffer)
+    this.#spans = spans
     this.#columns = table.columns.length
     this.#metadata = table.columns.flatMap((c, i) => (c.metadata === undefined ? [] : [i]))
-    this.#spans = new Int32Array(FIRST_ROWS * this.#columns * 2)
   }
 
   raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
@@ -66,12 +90,14 @@ export class RowPacker implements RowEncoder {
 
   #room(bytes: number): void {
     if (this.#at + bytes > this.#bytes.length) {
-      const bigger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + bytes))
+      const bigger = Buffer.from(new SharedArrayBuffer(Math.max(this.#bytes.length * 2, this.#at + bytes)))
       this.#bytes.copy(bigger, 0, 0, this.#at)
       this.#bytes = bigger
     }
     if (this.#cell + this.#columns * 2 <= this.#spans.length) return
-    const more = new Int32Array(this.#spans.length * 2)
+    const more = new Int32Array(
+      new SharedArrayBuffer(Math.max(this.#spans.length * 2, this.#cell + this.#columns * 2) * 4),
+    )
     more.set(this.#spans)
     this.#spans = more
   }

@@ -56,6 +56,8 @@ if (parentPort !== null) {
     serve(parentPort, engine)
     parentPort.postMessage({ id: 0 } satisfies Answer)
   } catch (e) {
+    // The thread stays until it is ended from outside, so that this answer is never overtaken by its end.
+    parentPort.on('message', () => {})
     parentPort.postMessage({ id: 0, error: failure(e, 'open') } satisfies Answer)
   }
 }
