@@ -21,7 +21,7 @@ const persist =
       const path = name === 'sqlite' || name === 'duckdb' ? join(dir, `out.${name}`) : dir
       const { books } = await runPersister(persister, {
         config: { ...defaultsOf(persister.config), path, ...settings.config },
-        input: createReadStream(file(data)),
+        input: createReadStream(file(data), { highWaterMark: 256 * 1024 }),
         writeState: () => {},
         log: silentLogger,
         signal: new AbortController().signal,

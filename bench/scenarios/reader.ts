@@ -36,7 +36,7 @@ const readUnopened =
   (file: (d: DataFiles) => string): Run =>
   async (data) => {
     let records = 0
-    for await (const messages of readMessages(createReadStream(file(data))))
+    for await (const messages of readMessages(createReadStream(file(data), { highWaterMark: 256 * 1024 })))
       for (const m of messages) if (m.type === 'RECORD') records++
     return records
   }

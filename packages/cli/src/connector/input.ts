@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs'
+import { createReadStream, fstatSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { MillraceError, systemCode } from '@millrace/sdk'
 
@@ -8,7 +8,10 @@ const fileChunkBytes = 256 * 1024
 export const messageInput = (file: string | undefined, cwd: string): AsyncIterable<Uint8Array> => {
   if (file !== undefined && file !== '-') return fileInput(resolve(cwd, file), file)
   if (process.stdin.isTTY === true) process.stderr.write('Reading messages from this terminal; Ctrl-D ends them.\n')
-  return process.stdin
+  // A file handed over as stdin is read in larger pieces than Node would.
+  return fstatSync(0).isFile()
+    ? createReadStream('', { fd: 0, autoClose: false, highWaterMark: fileChunkBytes })
+    : process.stdin
 }
 
 async function* fileInput(path: string, shownAs: string): AsyncGenerator<Uint8Array, void, undefined> {
