@@ -138,6 +138,34 @@ test('dead letters of a pipeline: listed, shown, refused again, and replayed aft
   assert.equal((await at.run('verify', 'last')).code, 0)
 })
 
+test('dead letters are replayed against the schema that the source has by now', async () => {
+  using folder = temporaryFolder()
+  const run = (...args: readonly string[]): Promise<Ended> => millrace(args, { cwd: folder.path })
+  const withType = (type: string): void =>
+    writeFileSync(
+      join(folder.path, 'millrace.yaml'),
+      `version: 1
+pipelines:
+  t:
+    from: { streamer: files, config: { path: t.csv, keys: id, schema: { properties: { n: { type: ${type} } } } } }
+    to: { persister: sqlite, config: { path: t.db } }
+    on-invalid: dead-letter
+`,
+    )
+  writeFileSync(join(folder.path, 't.csv'), 'id,n\n1,5\n2,x\n')
+  withType('integer')
+  assert.equal((await run('run', 't')).code, 0)
+  assert.equal(json<unknown[]>(await run('dead-letters', '--json')).length, 1)
+  withType('string')
+  const replayed = await run('dead-letters', 'replay', 't')
+  assert.equal(replayed.code, 0, replayed.stderr)
+  assert.deepEqual(json(await run('query', 't.db', 'select id, n from t order by id', '--json')), [
+    { id: '1', n: '5' },
+    { id: '2', n: 'x' },
+  ])
+  assert.equal((await run('verify', 'last')).code, 0)
+})
+
 test('run put together on the command line keeps its state; --select, --full-refresh and --state', async () => {
   using at = inProject()
   const words = ['run', '--from', 'hello', '--from.count', '4', '--to', 'csv', '--to.path', 'csv', '--json']
