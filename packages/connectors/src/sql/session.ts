@@ -1,6 +1,7 @@
 /** The session that all SQL destinations share: schemas become tables, records rows, a flush one transaction. */
 import {
   type Evidence,
+  inferSchema,
   isObject,
   type Json,
   type JsonObject,
@@ -133,6 +134,16 @@ export class TablePlanner {
   }
 }
 
+/** The values of those records that can be read; the others are rejected where they are encoded. */
+const readable = (records: readonly RecordMessage[]): readonly JsonObject[] =>
+  records.flatMap((r) => {
+    try {
+      return [r.record]
+    } catch {
+      return []
+    }
+  })
+
 const identity = (substream: string, path: readonly string[]): string => JSON.stringify([substream, path])
 
 const refused = (table: Table, from: readonly string[], fix: string): MillraceError =>
@@ -150,6 +161,8 @@ export class SqlSession implements PersisterSession {
   readonly #log: Logger
   readonly #planner: TablePlanner
   readonly #substreams = new Map<string, Substream>()
+  /** Substreams without a schema: their first batch tells what their records look like. */
+  readonly #unknown = new Map<string, SchemaMessage>()
   readonly #seen = new Set<string>()
   readonly #warned = new Set<string>()
   readonly #written = new Set<string>()
@@ -176,6 +189,11 @@ export class SqlSession implements PersisterSession {
   }
 
   async declare(message: SchemaMessage): Promise<void> {
+    if (message.inferred === true && !isObject(message.schema['properties'])) {
+      this.#unknown.set(message.stream, message)
+      return
+    }
+    this.#unknown.delete(message.stream)
     const wanted = wantedTables(message, this.#settings, this.#db.dialect)
     for (const w of wanted) await this.#compareWithDatabase(message.stream, w.path)
     const { main, children, changes } = this.#planner.declare(message, wanted)
@@ -188,6 +206,9 @@ export class SqlSession implements PersisterSession {
   async write(substream: string, records: readonly RecordMessage[]): Promise<void> {
     this.#now = new Date().toISOString()
     this.#batchedAt ??= this.#now
+    const unknown = this.#unknown.get(substream)
+    if (unknown !== undefined)
+      await this.declare({ ...unknown, schema: inferSchema(readable(records)), inferred: false })
     for (let pass = 0; ; pass++) {
       const s = this.#substreams.get(substream)
       if (s === undefined) throw new MillraceError('RECORD_WITHOUT_SCHEMA', { stream: substream })

@@ -53,6 +53,31 @@ export const valueTests = (d: Destination): void => {
       assert.equal((await place.rows('bare')).length, 3)
     })
 
+    test('a stream without a schema gets typed columns from its first records', async () => {
+      await using place = await Place.make(d)
+      const hello = { ...schemaOf('hello', {}, ['id']), schema: {}, inferred: true }
+      await place.run(hello, ['{"id":1,"value":"world"}', '{"id":2,"value":"again","n":1.5,"o":{"a":1}}'])
+      await place.run(hello, ['{"id":2,"value":"third","more":true}'])
+      const { columns, rows } = await place.table('hello')
+      assert.deepEqual(
+        columns.map((c) => [c.name, c.type]),
+        [
+          ['id', d.types.integer],
+          ['value', d.types.text],
+          ['n', d.types.float],
+          ['o', d.types.json],
+          ['more', d.types.boolean],
+        ],
+      )
+      assert.deepEqual(
+        rows.map((r) => r.slice(0, 2)),
+        [
+          ['1', 'world'],
+          ['2', 'third'],
+        ],
+      )
+    })
+
     test('numbers arrive digit for digit, by bytes and by value', async () => {
       const properties: JsonObject = {
         id: { type: 'integer' },
