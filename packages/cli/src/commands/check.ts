@@ -15,6 +15,7 @@ import { listenForStop } from '../command/stop-signals.ts'
 import { findPersister, findStreamer, isPath } from '../connector/find.ts'
 import { choosePipeline, pipelineCommand } from '../project/chosen-pipeline.ts'
 import { renewEditorSchema } from '../project/editor-schema.ts'
+import { counted } from '../terminal/format.ts'
 
 interface Finding {
   readonly what: string
@@ -40,7 +41,7 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
         persisters: builtInPersisters().names(),
       }).catch(ignorePaths(context))
       renewEditorSchema(project.file)
-      findings.push({ what: project.file, note: `${project.pipelines.size} pipelines` })
+      findings.push({ what: project.file, note: counted(project.pipelines.size, 'pipeline') })
       for (const pipeline of project.pipelines.values())
         findings.push(...(await checkPipeline(pipeline, project.dir, stop.stop)))
     } else {

@@ -11,10 +11,16 @@ export const programFile = (): string => fileURLToPath(new URL('../../bin/millra
 /** Whether this runs from a clone of the repository, where `npx millrace` finds it. */
 export const isClone = (): boolean => existsSync(new URL('../../src/main.ts', import.meta.url))
 
-/** What to write before a command that is shown to be typed: inside the clone, npx finds it. */
+/** What to write before a command that is shown to be typed: inside the clone, or beside its node_modules, npx finds it. */
 export const typedProgram = (cwd: string): string => {
-  const root = fileURLToPath(new URL('../../../../', import.meta.url))
-  return isClone() && `${cwd}/`.startsWith(root) ? 'npx millrace' : 'millrace'
+  const file = programFile()
+  const installed = file.lastIndexOf('/node_modules/millrace/')
+  const root = isClone()
+    ? fileURLToPath(new URL('../../../../', import.meta.url))
+    : installed < 0
+      ? ''
+      : file.slice(0, installed + 1)
+  return root !== '' && `${cwd}/`.startsWith(root) ? 'npx millrace' : 'millrace'
 }
 
 export const connectorCommands: ConnectorCommands = {
