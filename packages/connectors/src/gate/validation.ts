@@ -15,6 +15,7 @@ import {
   type SchemaMessage,
 } from '@millrace/sdk'
 import type { Ajv, FuncKeywordDefinition, Options } from 'ajv'
+import { compileByteCheck } from './byte-check.ts'
 import { formats } from './formats.ts'
 import { areUnique, multipleCheck } from './keywords.ts'
 import { type Dialect, type NormalSchema, normalSchema, stepKeyword } from './normal-schema.ts'
@@ -156,8 +157,11 @@ export const compileSchema: CompileSchema = (message) => {
   if (text.length > maxSchemaLength) throw fault(message, `it is longer than ${maxSchemaLength} characters`)
   const mark = `${encodeJson([message.stream, message.keyProperties])}${text}`
   let check = kept.get(mark)
-  if (check === undefined) check = withKeys(checkOf(text, message), message.keyProperties)
-  else kept.delete(mark)
+  if (check === undefined) {
+    const careful = withKeys(checkOf(text, message), message.keyProperties)
+    const accepts = compileByteCheck(message.schema, message.keyProperties)
+    check = Object.assign((record: JsonObject) => careful(record), { accepts })
+  } else kept.delete(mark)
   kept.set(mark, check)
   if (kept.size > maxKept) kept.delete(kept.keys().next().value as string)
   return check

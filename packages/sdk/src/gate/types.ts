@@ -14,7 +14,14 @@ export interface Violation {
 }
 
 /** Checks one record's values; undefined where it is valid. Gets `RecordMessage.plain`. */
-export type RecordCheck = (record: JsonObject) => Violation | undefined
+export interface RecordCheck {
+  (record: JsonObject): Violation | undefined
+  /**
+   * Says of the bytes [from, to) that they are a valid record for certain, without parsing them. False says nothing: then
+   * the values are checked. May be left out.
+   */
+  readonly accepts?: ((bytes: Buffer, from: number, to: number) => boolean) | undefined
+}
 
 /** Makes the check of a schema, once for each SCHEMA message. Throws SCHEMA_INVALID. */
 export type CompileSchema = (schema: SchemaMessage) => RecordCheck

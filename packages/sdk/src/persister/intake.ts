@@ -25,6 +25,8 @@ interface Desk {
   declared: boolean
   waiting: RecordMessage[]
   waitingBytes: number
+  /** The SCHEMA line that goes with its dead letters, one text for all of them. */
+  letterSchema: string | undefined
 }
 
 /** Thrown inside the intake when the run must stop at a bad record: states from its line on may not be released. */
@@ -41,6 +43,13 @@ export class StopAt extends Error {
 
 const defaultBatchRecords = 2_000
 const defaultBatchBytes = 8 * 1024 * 1024
+/** What may wait in all substreams together: many that take turns must not each fill a batch of their own. */
+const maxWaitingRecords = 20_000
+const maxWaitingBytes = 16 * 1024 * 1024
+/** Dead letters, with the schemas that go with them, are flushed when so many characters of them wait. */
+const maxLetterChars = 4 * 1024 * 1024
+/** Different things that are told once each; what is new after that is not told. */
+const maxTold = 100
 
 /**
  * Takes records in, through the gate, and hands them to the session in batches of one substream. Within a substream
@@ -54,9 +63,12 @@ export class Intake {
   readonly #desks = new Map<string, Desk>()
   readonly #batchRecords: number
   readonly #batchBytes: number
-  readonly #warned = new Set<string>()
+  readonly #told = new Set<string>()
   #last: Desk | undefined
+  #waitingRecords = 0
+  #waitingBytes = 0
   #letters: DeadLetter[] = []
+  #letterChars = 0
   /** Since the last flush, written or waiting. */
   records = 0
   bytes = 0
@@ -84,7 +96,7 @@ export class Intake {
     this.bytes += size
     let kept: RecordMessage | undefined = record
     try {
-      if (desk.check !== undefined) {
+      if (desk.check !== undefined && !isAccepted(desk.check, record)) {
         const violation = desk.check(record.plain)
         if (violation !== undefined) {
           this.#refuse(desk, record, this.#invalid(desk, record, violation))
@@ -103,8 +115,11 @@ export class Intake {
     }
     desk.waiting.push(kept)
     desk.waitingBytes += size
-    return desk.waiting.length >= this.#batchRecords || desk.waitingBytes >= this.#batchBytes
-      ? this.#write(desk)
+    this.#waitingRecords++
+    this.#waitingBytes += size
+    if (desk.waiting.length >= this.#batchRecords || desk.waitingBytes >= this.#batchBytes) return this.#write(desk)
+    return this.#waitingRecords >= maxWaitingRecords || this.#waitingBytes >= maxWaitingBytes
+      ? this.writeAll()
       : undefined
   }
 
@@ -119,6 +134,7 @@ export class Intake {
       await this.#write(desk)
       desk.schema = schema
       desk.schemaText = text
+      desk.letterSchema = undefined
       desk.declared = false
     }
     try {
@@ -153,7 +169,7 @@ export class Intake {
     const account = { hashHigh: message.line | 0, hashLow: message.text.length | 0 }
     books.received.add(account, message.text.length)
     books.deadLettered.add(account, message.text.length)
-    this.#letters.push({
+    this.#addLetter({
       substream: '',
       line: message.line,
       code: error.code,
@@ -175,6 +191,7 @@ export class Intake {
     this.dirty = false
     const letters = this.#letters
     this.#letters = []
+    this.#letterChars = 0
     return letters
   }
 
@@ -182,10 +199,27 @@ export class Intake {
     return this.#letters.length > 0
   }
 
+  /** Whether so many dead letters wait that they must be kept before more come. */
+  get isFullOfLetters(): boolean {
+    return this.#letterChars >= maxLetterChars
+  }
+
   warnOnce(key: string, message: string, fields: Record<string, string | number>): void {
-    if (this.#warned.has(key)) return
-    this.#warned.add(key)
-    this.#options.log.warn(message, fields)
+    if (this.#isNew(key)) this.#options.log.warn(message, fields)
+  }
+
+  /** Whether nothing was told of this yet. A flood of different things is not told to its end. */
+  #isNew(key: string): boolean {
+    if (this.#told.size > maxTold || this.#told.has(key)) return false
+    this.#told.add(key)
+    if (this.#told.size <= maxTold) return true
+    this.#options.log.warn('there is more of this kind, which is not told any more', { told: maxTold })
+    return false
+  }
+
+  #addLetter(letter: DeadLetter): void {
+    this.#letters.push(letter)
+    this.#letterChars += letter.text.length + (letter.schema?.length ?? 0) + 200
   }
 
   #newDesk(schema: SchemaMessage, schemaText: string): Desk {
@@ -200,6 +234,7 @@ export class Intake {
       declared: false,
       waiting: [],
       waitingBytes: 0,
+      letterSchema: undefined,
     }
     this.#desks.set(schema.stream, desk)
     return desk
@@ -210,7 +245,8 @@ export class Intake {
     const { stream, line } = record
     if (this.#options.requireSchema === true)
       throw new StopAt(line, new MillraceError('RECORD_WITHOUT_SCHEMA', { ...this.#where(line), stream }))
-    this.#options.log.info('schema is inferred: the streamer gave none', { substream: stream, line })
+    if (this.#isNew(`inferred:${stream}`))
+      this.#options.log.info('schema is inferred: the streamer gave none', { substream: stream, line })
     const desk = this.#newDesk({ type: 'SCHEMA', stream, schema: {}, keyProperties: [], inferred: true, line }, '')
     desk.map = this.#options.compileMap?.(desk.schema)
     return desk
@@ -225,6 +261,8 @@ export class Intake {
   async #write(desk: Desk): Promise<void> {
     const batch = desk.waiting
     if (batch.length === 0) return
+    this.#waitingRecords -= batch.length
+    this.#waitingBytes -= desk.waitingBytes
     desk.waiting = []
     desk.waitingBytes = 0
     if (desk.schema.inferred === true) await this.#declareInferred(desk, batch)
@@ -291,7 +329,7 @@ export class Intake {
     if (this.#options.onInvalid !== 'dead-letter') throw new StopAt(record.line, error)
     desk.books.deadLettered.add(record, record.size)
     const { field, rule } = error.details
-    this.#letters.push({
+    this.#addLetter({
       substream: desk.name,
       line: record.line,
       code: error.code,
@@ -299,19 +337,17 @@ export class Intake {
       ...(field === undefined ? {} : { field: String(field) }),
       ...(rule === undefined ? {} : { rule: String(rule) }),
       text: record.bytes().toString(),
-      ...(desk.schema.inferred === true
-        ? {}
-        : {
-            schema: encodeJson({
-              type: 'SCHEMA',
-              stream: desk.name,
-              schema: desk.schema.schema,
-              key_properties: desk.schema.keyProperties,
-            }),
-          }),
+      ...(desk.schema.inferred === true ? {} : { schema: (desk.letterSchema ??= schemaLine(desk.schema)) }),
     })
   }
 }
+
+const schemaLine = ({ stream, schema, keyProperties }: SchemaMessage): string =>
+  encodeJson({ type: 'SCHEMA', stream, schema, key_properties: keyProperties })
+
+/** Whether the bytes of a record alone show that it is valid. */
+const isAccepted = (check: RecordCheck, record: RecordMessage): boolean =>
+  check.accepts !== undefined && record.buffer.length > 0 && check.accepts(record.buffer, record.from, record.to)
 
 const targetOf = (desk: Desk): string => desk.map?.schema.stream ?? desk.name
 

@@ -21,6 +21,7 @@ const defaultFlushBytes = 64 * 1024 * 1024
 const defaultFlushMs = 2_000
 const withoutState = 10
 const maxStatesWaiting = 1_000
+const maxStateCharsWaiting = 8 * 1024 * 1024
 const progressMs = 200
 
 interface WaitingState {
@@ -34,6 +35,7 @@ class Release {
   readonly #intake: Intake
   readonly #options: PersisterRunOptions
   #waiting: WaitingState[] = []
+  #waitingChars = 0
   #lastFlush = performance.now()
   released: string | undefined
   writingMs = 0
@@ -46,6 +48,7 @@ class Release {
 
   add(state: WaitingState): void {
     this.#waiting.push(state)
+    this.#waitingChars += state.text.length
   }
 
   /** Whether enough came since the last flush to make one now. */
@@ -61,6 +64,8 @@ class Release {
       records >= flushRecords * factor ||
       bytes >= flushBytes * factor ||
       this.#waiting.length >= maxStatesWaiting ||
+      this.#waitingChars >= maxStateCharsWaiting ||
+      this.#intake.isFullOfLetters ||
       ((records > 0 || this.#waiting.length > 0) && performance.now() - this.#lastFlush >= flushMs * factor)
     )
   }
@@ -74,6 +79,7 @@ class Release {
     if (letters.length > 0) await this.#options.keepDeadLetters?.(letters)
     const covered = this.#waiting.filter((s) => s.line < before)
     this.#waiting = []
+    this.#waitingChars = 0
     const state = covered.at(-1)
     await this.#options.report?.({
       kind: 'commit',
@@ -130,8 +136,8 @@ class PersisterRun {
     this.#options = options
     this.#intake = new Intake(persister, session, options)
     this.#release = new Release(session, this.#intake, options)
-    this.#opens =
-      persister.supports.opensRecords || options.compileSchema !== undefined || options.compileMap !== undefined
+    // A check mostly needs the bytes only, and opens the records that it doubts.
+    this.#opens = persister.supports.opensRecords || options.compileMap !== undefined
   }
 
   async run(): Promise<PersisterRunResult> {
@@ -174,7 +180,7 @@ class PersisterRun {
       if (kill?.aborted === true) throw new MillraceError('INTERRUPTED', { signal: 'second request' })
       if (turn.is === 'end' || signal.aborted) return
       if (turn.is === 'value') await this.#takeAll(turn.value)
-      if (this.#release.isDue(false)) await this.#flush()
+      else if (this.#release.isDue(false)) await this.#flush()
       await this.#progress()
     }
   }
@@ -225,7 +231,7 @@ class PersisterRun {
           this.#intake.unreadable(message)
           break
         case 'OTHER':
-          this.#intake.warnOnce(`type:${message.wireType}`, 'messages of this type are passed over', {
+          this.#intake.warnOnce(`type:${message.wireType.slice(0, 60)}`, 'messages of this type are passed over', {
             type: message.wireType.slice(0, 60),
             line: message.line,
           })
@@ -234,6 +240,7 @@ class PersisterRun {
           message satisfies never
       }
     }
+    if (this.#release.isDue(false)) await this.#flush()
   }
 
   async #flush(): Promise<void> {
