@@ -328,6 +328,7 @@ export class Intake {
   #refuse(desk: Desk, record: RecordMessage, error: MillraceError): void {
     if (this.#options.onInvalid !== 'dead-letter') throw new StopAt(record.line, error)
     desk.books.deadLettered.add(record, record.size)
+    if (desk.schema.inferred !== true) desk.letterSchema ??= schemaLine(desk.schema)
     const { field, rule } = error.details
     this.#addLetter({
       substream: desk.name,
@@ -337,7 +338,7 @@ export class Intake {
       ...(field === undefined ? {} : { field: String(field) }),
       ...(rule === undefined ? {} : { rule: String(rule) }),
       text: record.bytes().toString(),
-      ...(desk.schema.inferred === true ? {} : { schema: (desk.letterSchema ??= schemaLine(desk.schema)) }),
+      ...(desk.letterSchema === undefined ? {} : { schema: desk.letterSchema }),
     })
   }
 }
