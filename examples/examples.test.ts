@@ -57,23 +57,28 @@ test('stream-ip: fetches one value, writes schema, record and state', async () =
   }
 })
 
-test('the code in the how-to page is the code of the examples', async () => {
-  const page = await readFile(here('../docs/how-to/write-a-streamer.md'), 'utf8')
-  const shown = [
-    ...page.matchAll(
-      /<!-- (examples\/\S+|packages\/\S+)(?: from "([^"]+)" to "([^"]+)")? -->\n```\w+\n([\s\S]*?)\n```/g,
-    ),
-  ]
-  assert.ok(shown.length >= 5)
-  assert.equal(
-    shown.length,
-    page.split('```ts').length - 1 + page.split('```sh cut').length - 1,
-    'every block of TypeScript says where it is cut from',
-  )
-  for (const [, path = '', from, to, code = ''] of shown) {
-    const file = await readFile(here(`../${path}`), 'utf8')
-    const cut =
-      from === undefined ? file : file.slice(file.indexOf(from), file.indexOf(to as string, file.indexOf(from)))
-    assert.equal(code.trim(), cut.trim(), path)
+test('the code in the how-to pages is the code of the examples', async () => {
+  for (const [name, least] of [
+    ['write-a-streamer', 5],
+    ['write-an-operation', 2],
+  ] as const) {
+    const page = await readFile(here(`../docs/how-to/${name}.md`), 'utf8')
+    const shown = [
+      ...page.matchAll(
+        /<!-- (examples\/\S+|packages\/\S+)(?: from "([^"]+)" to "([^"]+)")? -->\n```[^\n]+\n([\s\S]*?)\n```/g,
+      ),
+    ]
+    assert.ok(shown.length >= least)
+    assert.equal(
+      shown.length,
+      page.split('```ts').length - 1 + page.split('```sh cut').length - 1,
+      'every block of TypeScript says where it is cut from',
+    )
+    for (const [, path = '', from, to, code = ''] of shown) {
+      const file = await readFile(here(`../${path}`), 'utf8')
+      const cut =
+        from === undefined ? file : file.slice(file.indexOf(from), file.indexOf(to as string, file.indexOf(from)))
+      assert.equal(code.trim(), cut.trim(), path)
+    }
   }
 })

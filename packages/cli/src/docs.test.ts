@@ -91,3 +91,7 @@ test('the tutorial does what it says', () => {
 test('from Meltano does what it says', () => {
   assert.ok(runPage(join(docs, 'how-to/from-meltano.md')) >= 3)
 })
+
+test('write an operation does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/write-an-operation.md')) >= 5)
+})

@@ -8,9 +8,9 @@ import { type ConnectorKind, entryUrlOfSdk } from '../connector/find.ts'
 import { connectorFiles } from '../connector/templates.ts'
 
 export const command: CommandSource = {
-  doc: 'Begins a streamer or persister: a folder with working code and a test that passes. Inside the repository of Millrace it goes to packages/connectors.',
+  doc: 'Begins a streamer, persister or operation: a folder with working code and a test that passes. Inside the repository of Millrace a streamer or persister goes to packages/connectors.',
   arguments: [
-    { usage: '<kind>', doc: 'what to begin', choices: ['streamer', 'persister'] },
+    { usage: '<kind>', doc: 'what to begin', choices: ['streamer', 'persister', 'operation'] },
     { usage: '<name>', doc: 'its name: small letters, digits and dashes' },
   ],
   examples: [
@@ -24,7 +24,7 @@ export const command: CommandSource = {
         why: `"${name}" cannot be its name`,
         fix: 'Use small letters, digits and dashes: my-source.',
       })
-    const repository = repositoryOf(context.cwd)
+    const repository = kind === 'operation' ? undefined : repositoryOf(context.cwd)
     const folder =
       repository === undefined ? join(context.cwd, name) : join(repository, 'packages/connectors/src', `${kind}s`, name)
     if (existsSync(folder))
@@ -45,12 +45,16 @@ export const command: CommandSource = {
     }
     makePackagesFindable(context.cwd)
     context.say(`\nNext:\n  node --test ${shown(`${name}.test.ts`)}\n`)
-    context.say(
-      kind === 'streamer'
-        ? `  millrace streamer ./${name}\n  millrace run --from ./${name} --to jsonl --to.path out\n`
-        : `  millrace run --from hello --from.count 5 --to ./${name} --to.path out.txt\n`,
-    )
+    context.say(next[kind](name))
   },
+}
+
+/** What to type after that. */
+const next: Readonly<Record<ConnectorKind, (name: string) => string>> = {
+  streamer: (name) => `  millrace streamer ./${name}\n  millrace run --from ./${name} --to jsonl --to.path out\n`,
+  persister: (name) => `  millrace run --from hello --from.count 5 --to ./${name} --to.path out.txt\n`,
+  operation: (name) =>
+    `  millrace streamer hello --count 5 | millrace operation ./${name} | millrace persister jsonl --path out\n`,
 }
 
 /** The root of the repository of Millrace that a folder is in, or undefined. */

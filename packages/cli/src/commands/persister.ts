@@ -18,6 +18,7 @@ import { loadGate } from '@millrace/connectors'
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
 import { listenForStop, type StopSignals } from '../command/stop-signals.ts'
 import { catalogSchemas } from '../connector/catalog-schemas.ts'
+import { authorError } from '../connector/author-error.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
 import { standaloneLetters } from '../connector/dead-letters.ts'
 import { dryRun } from '../connector/dry-run.ts'
@@ -101,8 +102,9 @@ const run = async (persister: Persister, input: CommandInput): Promise<void> => 
     if (verb === 'sync') await sync(persister, input, resolved, stop, report)
     else await ask(verb, persister, input, resolved, stop)
   } catch (e) {
-    reportFailure(report, e)
-    throw e
+    const told = authorError(e, persister)
+    reportFailure(report, told)
+    throw told
   }
 }
 

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { type Json, MillraceError, parseStateFile, runStreamer, type Streamer } from '@millrace/sdk'
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
+import { authorError } from '../connector/author-error.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
 import { converted, outputFormat, outputFormats } from '../connector/output-format.ts'
 import { stdoutWriter } from '../connector/output.ts'
@@ -78,8 +79,9 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
       ...(report === undefined ? {} : { report }),
     }).finally(output.end)
   } catch (e) {
-    reportFailure(report, e)
-    throw e
+    const told = authorError(e, streamer)
+    reportFailure(report, told)
+    throw told
   }
   if (stop.stop.aborted) throw new MillraceError('INTERRUPTED', { signal: stop.name() })
   if (command === 'check') context.say(`${streamer.name}: the settings are good and the source answers.\n`)

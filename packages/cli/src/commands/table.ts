@@ -53,8 +53,8 @@ export const commandTable: readonly CommandEntry[] = [
   entry(
     'start',
     'new',
-    'streamer|persister <name>',
-    'begin a streamer or persister of your own',
+    '<kind> <name>',
+    'begin a streamer, persister or operation of your own',
     () => import('./new.ts'),
   ),
 
@@ -126,6 +126,14 @@ export const commandTable: readonly CommandEntry[] = [
   ),
   entry(
     'pipes',
+    'operation',
+    '<file>',
+    'a program of your own changes what flows through it (alias: transform)',
+    () => import('./operation.ts'),
+    true,
+  ),
+  entry(
+    'pipes',
     'convert',
     '--to <format>',
     'messages of any generation into one format',
@@ -144,6 +152,8 @@ export const aliases: Readonly<Record<string, string>> = {
   source: 'streamer',
   target: 'persister',
   sink: 'persister',
+  transform: 'operation',
+  processor: 'operation',
 }
 
 /** What a group does when no verb follows. */

@@ -1,26 +1,17 @@
-/** What `millrace streamer NAME` and `millrace persister NAME` have in common: the name first, then the connector's own options. */
-import { configJsonSchema, MillraceError, type Persister, type Streamer } from '@millrace/sdk'
+/** What `millrace streamer NAME`, `millrace persister NAME` and `millrace operation FILE` have in common: the name first, then the connector's own options. */
+import { configJsonSchema, MillraceError } from '@millrace/sdk'
 import { builtInPersisters, builtInStreamers } from '@millrace/connectors'
-import type { CommandDefinition, DefinedFor, OptionDefinition } from '../command/definition.ts'
-import { type ConnectorKind, findPersister, findStreamer } from './find.ts'
+import { type CommandDefinition, commonOptions, type DefinedFor, type OptionDefinition } from '../command/definition.ts'
+import { type Connector, type ConnectorKind, findOperation, findPersister, findStreamer } from './find.ts'
 import { settingOptions, settleSwitches } from './settings.ts'
 
-/** Options before the name that take a value, which must not be taken for the name. */
-const valued = new Set([
-  '--cwd',
-  '--config',
-  '-c',
-  '--state',
-  '-s',
-  '--catalog',
-  '--properties',
-  '-p',
-  '--log-format',
-  '--log-level',
-  '--set',
-  '--input',
-  '--maps',
-])
+/** Options that take a value: before the name, it must not be taken for the name. */
+const valuedIn = (definition: CommandDefinition): ReadonlySet<string> =>
+  new Set(
+    [...(definition.options ?? []), ...commonOptions(definition)]
+      .filter((o) => o.flags.includes('<'))
+      .flatMap((o) => o.flags.match(/--?[a-z][a-z-]*/g) ?? []),
+  )
 
 interface NameFound {
   readonly name: string
@@ -28,7 +19,7 @@ interface NameFound {
   readonly cwd: string
 }
 
-const nameIn = (argv: readonly string[]): NameFound | undefined => {
+const nameIn = (argv: readonly string[], valued: ReadonlySet<string>): NameFound | undefined => {
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] as string
     if (valued.has(word)) i++
@@ -62,14 +53,12 @@ export interface ConnectorCommand<T> {
 
 /** A command source whose first argument names a connector. */
 export const connectorCommand =
-  <T extends Streamer | Persister>(command: ConnectorCommand<T>) =>
+  <T extends Connector>(command: ConnectorCommand<T>) =>
   async (argv: readonly string[]): Promise<CommandDefinition | DefinedFor> => {
-    const found = nameIn(argv)
+    const found = nameIn(argv, valuedIn(command.define(undefined, '<name>')))
     if (found === undefined) return unnamed(command)
     const { name, cwd } = found
-    const connector = (
-      command.kind === 'streamer' ? await findStreamer(name, cwd) : await findPersister(name, cwd)
-    ) as T
+    const connector = (await find[command.kind](name, cwd)) as T
     const definition = command.define(connector, name)
     return {
       path: `${command.kind} ${name}`,
@@ -84,9 +73,26 @@ export const connectorCommand =
     }
   }
 
+const find: Readonly<Record<ConnectorKind, (name: string, cwd: string) => Promise<Connector>>> = {
+  streamer: findStreamer,
+  persister: findPersister,
+  operation: findOperation,
+}
+
 const unnamed = <T>(command: ConnectorCommand<T>): CommandDefinition => {
-  const names = (command.kind === 'streamer' ? builtInStreamers() : builtInPersisters()).names()
   const definition = command.define(undefined, '<name>')
+  if (command.kind === 'operation')
+    return {
+      ...definition,
+      arguments: [{ usage: '[file]', doc: 'the file of one of your own (./waffle.ts)' }],
+      run: async () => {
+        throw new MillraceError('COMMAND_USAGE', {
+          why: 'millrace operation needs the file of an operation',
+          fix: 'Begin one with: millrace new operation waffle',
+        })
+      },
+    }
+  const names = (command.kind === 'streamer' ? builtInStreamers() : builtInPersisters()).names()
   return {
     ...definition,
     arguments: [
@@ -104,7 +110,7 @@ const unnamed = <T>(command: ConnectorCommand<T>): CommandDefinition => {
 }
 
 /** What `--about` prints: enough to run it, to draw a form for it, to write its reference. No value of any setting. */
-export const describeConnector = (connector: Streamer | Persister): unknown => ({
+export const describeConnector = (connector: Connector): unknown => ({
   kind: connector.kind,
   name: connector.name,
   doc: connector.doc,
@@ -120,5 +126,7 @@ export const describeConnector = (connector: Streamer | Persister): unknown => (
         supports: connector.supports,
         commands: ['sync', 'check', ...(connector.verify ? ['verify'] : []), ...(connector.plan ? ['plan'] : [])],
       }
-    : { commands: ['sync', 'check', 'discover'] }),
+    : connector.kind === 'streamer'
+      ? { commands: ['sync', 'check', 'discover'] }
+      : { takes: connector.lines === undefined ? 'messages' : 'lines' }),
 })

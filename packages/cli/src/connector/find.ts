@@ -4,9 +4,10 @@ import { registerHooks } from 'node:module'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { builtInPersisters, builtInStreamers } from '@millrace/connectors'
-import { MillraceError, type Persister, type Streamer } from '@millrace/sdk'
+import { MillraceError, type Operation, type Persister, type Streamer } from '@millrace/sdk'
 
-export type ConnectorKind = 'streamer' | 'persister'
+export type Connector = Streamer | Persister | Operation
+export type ConnectorKind = Connector['kind']
 
 /** Whether a name means a file: `./weather.ts`, `/opt/tap/index.js`, `weather/index.ts`. */
 export const isPath = (name: string): boolean => /[/\\]/.test(name) || /\.[cm]?[jt]s$/.test(name) || isAbsolute(name)
@@ -19,11 +20,17 @@ export const findStreamer = async (name: string, cwd: string): Promise<Streamer>
 export const findPersister = async (name: string, cwd: string): Promise<Persister> =>
   isPath(name) ? await fromModule<Persister>('persister', name, cwd) : await builtInPersisters().get(name)
 
-const fromModule = async <T extends { readonly kind: ConnectorKind }>(
-  kind: T['kind'],
-  name: string,
-  cwd: string,
-): Promise<T> => {
+/** As {@link findStreamer}; there are none of ours, so a name alone is never known. */
+export const findOperation = async (name: string, cwd: string): Promise<Operation> => {
+  if (isPath(name)) return await fromModule<Operation>('operation', name, cwd)
+  const near = entryFile(resolve(cwd, name)) === undefined ? [] : [`./${name}`]
+  throw new MillraceError('COMMAND_USAGE', {
+    why: `no operation is called "${name}"${near.length > 0 ? ` — did you mean ${near[0]}?` : ''}`,
+    fix: 'An operation is named by its file: millrace operation ./waffle.ts',
+  })
+}
+
+const fromModule = async <T extends Connector>(kind: T['kind'], name: string, cwd: string): Promise<T> => {
   const file = entryFile(resolve(cwd, name))
   if (file === undefined)
     throw new MillraceError('PROCESS_NOT_STARTED', { what: `${kind} ${name}`, why: 'there is no such file' })
@@ -40,9 +47,26 @@ const fromModule = async <T extends { readonly kind: ConnectorKind }>(
   if (found === undefined)
     throw new MillraceError('PROCESS_NOT_STARTED', {
       what: `${kind} ${name}`,
-      why: `it exports no ${kind} (see define${kind === 'streamer' ? 'Streamer' : 'Persister'}); a script is run with --${kind === 'streamer' ? 'from' : 'to'}-exec "node ${name}"`,
+      why: `it exports no ${kind} (see ${makers[kind]}); a script is run ${scripts[kind](name)}`,
     })
+  files.set(found, file)
   return found
+}
+
+const files = new WeakMap<Connector, string>()
+
+/** The file of an author's connector; undefined for one of ours. */
+export const fileOf = (connector: Connector): string | undefined => files.get(connector)
+
+const makers: Readonly<Record<ConnectorKind, string>> = {
+  streamer: 'defineStreamer',
+  persister: 'definePersister',
+  operation: 'defineOperation',
+}
+const scripts: Readonly<Record<ConnectorKind, (name: string) => string>> = {
+  streamer: (name) => `with --from-exec "node ${name}"`,
+  persister: (name) => `with --to-exec "node ${name}"`,
+  operation: (name) => `as a program in the pipe: … | node ${name} | …`,
 }
 
 const firstLine = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split('\n')[0] ?? 'it failed'

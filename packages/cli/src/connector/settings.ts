@@ -11,21 +11,17 @@ import {
   type Logger,
   MillraceError,
   nearest,
-  type Persister,
   type Resolved,
   resolveConfig,
-  type Streamer,
 } from '@millrace/sdk'
 import type { OptionDefinition } from '../command/definition.ts'
 import type { OptionValues } from '../command/option-values.ts'
+import type { Connector } from './find.ts'
 
 const booleanWords = ['true', 'false', 'yes', 'no', 'on', 'off', '1', '0']
 
 /** An option for each setting whose flag is not one of the command's own; the others are given with --set. */
-export const settingOptions = (
-  connector: Streamer | Persister,
-  taken: ReadonlySet<string>,
-): readonly OptionDefinition[] =>
+export const settingOptions = (connector: Connector, taken: ReadonlySet<string>): readonly OptionDefinition[] =>
   Object.entries(connector.config)
     .filter(([key]) => !taken.has(flagName(key)))
     .map(([key, field]) => ({ ...optionOf(key, field), doc: docOf(connector, key, field) }))
@@ -36,7 +32,7 @@ const optionOf = (key: string, field: Field<unknown>): Omit<OptionDefinition, 'd
   ...(field.kind === 'list' ? { repeatable: true } : {}),
 })
 
-const docOf = (connector: Streamer | Persister, key: string, field: Field<unknown>): string => {
+const docOf = (connector: Connector, key: string, field: Field<unknown>): string => {
   const variable = environmentNames(connector.kind, connector.name, key, field)[0]
   const notes = [
     ...(field.required ? ['required'] : field.default === undefined ? [] : [`default: ${shown(field.default)}`]),
@@ -52,7 +48,7 @@ const shown = (value: unknown): string => (typeof value === 'string' ? value || 
  * `--stats` becomes `--stats=true` unless a word for yes or no follows, so that a switch never swallows the next
  * argument.
  */
-export const settleSwitches = (connector: Streamer | Persister, argv: readonly string[]): readonly string[] => {
+export const settleSwitches = (connector: Connector, argv: readonly string[]): readonly string[] => {
   const switches = new Set(
     Object.entries(connector.config)
       .filter(([, field]) => field.kind === 'flag')
@@ -69,11 +65,7 @@ export const settleSwitches = (connector: Streamer | Persister, argv: readonly s
 }
 
 /** Values given as flags or with `--set key=value`. Throws COMMAND_USAGE for a --set without a known key. */
-export const flagValues = (
-  connector: Streamer | Persister,
-  options: OptionValues,
-  taken: ReadonlySet<string>,
-): JsonObject => {
+export const flagValues = (connector: Connector, options: OptionValues, taken: ReadonlySet<string>): JsonObject => {
   const values: Record<string, string | readonly string[]> = {}
   const keys = Object.keys(connector.config)
   for (const key of keys) {
@@ -146,11 +138,7 @@ export interface SettingsInput {
 }
 
 /** The settings of a connector, resolved. Keys of a file that mean nothing are warned about, as Singer programs do. */
-export const resolveSettings = (
-  connector: Streamer | Persister,
-  input: SettingsInput,
-  log: Logger,
-): Resolved<ConfigSpec> => {
+export const resolveSettings = (connector: Connector, input: SettingsInput, log: Logger): Resolved<ConfigSpec> => {
   const files = input.options.all('config')
   const resolved = resolveConfig(connector.config, {
     kind: connector.kind,

@@ -4,10 +4,11 @@ import type { ConnectorKind } from './find.ts'
 /** File names and their content. */
 export const connectorFiles = (kind: ConnectorKind, name: string): Readonly<Record<string, string>> => {
   const variable = name.replaceAll(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())
-  return kind === 'streamer'
-    ? { 'index.ts': streamerText(name, variable), [`${name}.test.ts`]: streamerTest(name, variable) }
-    : { 'index.ts': persisterText(name, variable), [`${name}.test.ts`]: persisterTest(name, variable) }
+  const [code, test] = templates[kind]
+  return { 'index.ts': code(name, variable), [`${name}.test.ts`]: test(name, variable) }
 }
+
+type Template = (name: string, variable: string) => string
 
 const streamerText = (
   name: string,
@@ -166,3 +167,71 @@ test('${name} stores a record, then gives out the state', async () => {
   }
 })
 `
+
+const operationText: Template = (
+  name,
+  variable,
+) => `import { defineOperation, flag, type Operation } from '@millrace/sdk'
+
+export const ${variable}: Operation = defineOperation({
+  name: '${name}',
+  doc: 'Writes the text of records in capitals; say here what yours does.',
+  config: {
+    keepMixed: flag({ doc: 'Whether text in capitals and small letters stays as it is.', default: false }),
+  },
+  // Records of one substream, in their order. Answer as many as you like; states and schemas pass by in their place.
+  records: (records, { config }) =>
+    records.map((record) =>
+      Object.fromEntries(
+        Object.entries(record).map(([field, value]) => [
+          field,
+          typeof value === 'string' && (!config.keepMixed || value === value.toLowerCase()) ? value.toUpperCase() : value,
+        ]),
+      ),
+    ),
+})
+`
+
+const operationTest: Template = (name, variable) => `import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { runOperation, silentLogger } from '@millrace/sdk'
+import { ${variable} } from './index.ts'
+
+const lines = [
+  '{"type":"SCHEMA","stream":"hello","schema":{"type":"object"},"key_properties":["id"]}',
+  '{"type":"RECORD","stream":"hello","record":{"id":12345678901234567890,"value":"world"}}',
+  '{"type":"RECORD","stream":"hello","record":{"id":2,"value":"World"}}',
+  '{"type":"STATE","value":{"at":2}}',
+]
+
+/** The lines that come out. */
+const outputOf = async (config: { readonly keepMixed: boolean }): Promise<readonly string[]> => {
+  const chunks: Uint8Array[] = []
+  await runOperation(${variable}, {
+    config,
+    input: (async function* () {
+      yield Buffer.from(lines.map((l) => \`\${l}\\n\`).join(''))
+    })(),
+    write: (chunk) => void chunks.push(chunk),
+    log: silentLogger,
+    signal: new AbortController().signal,
+  })
+  return Buffer.concat(chunks).toString().trimEnd().split('\\n')
+}
+
+test('${name} changes the records, and everything else passes in its place', async () => {
+  const out = await outputOf({ keepMixed: false })
+  assert.equal(out[0], lines[0])
+  assert.equal(out[1], '{"type":"RECORD","stream":"hello","record":{"id":12345678901234567890,"value":"WORLD"}}')
+  assert.equal(out[2], '{"type":"RECORD","stream":"hello","record":{"id":2,"value":"WORLD"}}')
+  assert.equal(out[3], lines[3])
+  assert.equal((await outputOf({ keepMixed: true }))[2], lines[2])
+})
+`
+
+/** The code and the test of each kind. */
+const templates: Readonly<Record<ConnectorKind, readonly [Template, Template]>> = {
+  streamer: [streamerText, streamerTest],
+  persister: [persisterText, persisterTest],
+  operation: [operationText, operationTest],
+}

@@ -314,7 +314,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
     () => 'Everything up to the last state is safe; run again to go on.',
   ),
   INTERNAL: never(exitCodes.ourBug, 500)(
-    (d) => `internal error: ${d['why']}`,
-    () => 'This is a mistake of ours. Please report it with the command and this line.',
+    (d) => `${d['what'] === undefined ? 'internal error' : `${d['what']} failed`}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'This is a mistake of ours. Please report it with the command and this line.'),
   ),
 }
