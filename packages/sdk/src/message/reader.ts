@@ -66,6 +66,8 @@ export class UntouchedLines {
 
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
 const minScanBytes = 1024
+/** So much of a line that is too long is handed over. */
+const beginningBytes = 1_000
 const CLOSE_BRACE = 125
 const OPEN_BRACE = 123
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
@@ -81,6 +83,8 @@ export class MessageReader {
   readonly #shapes = new RecordShapes()
   #rest: Buffer[] = []
   #restBytes = 0
+  /** Set while the rest of a line that was handed over as too long goes by. */
+  #skipping = false
   #line = 0
   #ended = false
   /** Set while the last line, which has no newline, is read. */
@@ -116,10 +120,14 @@ export class MessageReader {
     if (this.#failure !== undefined || this.#ended) return out
     const b = asBuffer(chunk)
     let at = 0
-    if (this.#restBytes > 0) {
+    if (this.#skipping) {
+      at = b.indexOf(NEWLINE) + 1
+      if (at === 0) return out
+      this.#skipping = false
+    } else if (this.#restBytes > 0) {
       const newline = b.indexOf(NEWLINE)
       if (newline < 0) {
-        this.#keep(b)
+        this.#keep(b, out)
         return out
       }
       this.#rest.push(b.subarray(0, newline + 1))
@@ -131,7 +139,7 @@ export class MessageReader {
     }
     const last = b.lastIndexOf(NEWLINE)
     if (last >= at && this.#failure === undefined) this.#readLines(b, at, last + 1, out)
-    if (this.#failure === undefined && b.length > last + 1) this.#keep(b.subarray(Math.max(at, last + 1)))
+    if (this.#failure === undefined && b.length > last + 1) this.#keep(b.subarray(Math.max(at, last + 1)), out)
     return out
   }
 
@@ -155,17 +163,27 @@ export class MessageReader {
     return out
   }
 
-  #keep(b: Buffer): void {
+  #keep(b: Buffer, out: Message[]): void {
     if (b.length === 0) return
     this.#rest.push(b)
     this.#restBytes += b.length
-    if (this.#restBytes > this.#maxLineBytes) this.#tooLong(this.#line + 1)
-  }
-
-  #tooLong(line: number): void {
+    if (this.#restBytes <= this.#maxLineBytes) return
+    let beginning = this.#rest[0] as Buffer
+    if (beginning.length < beginningBytes)
+      beginning = Buffer.concat(this.#rest, Math.min(beginningBytes, this.#restBytes))
     this.#rest = []
     this.#restBytes = 0
-    this.#failure = this.#error('MESSAGE_TOO_LONG', { line, maxBytes: this.#maxLineBytes })
+    this.#skipping = true
+    this.#line++
+    this.#tooLong(beginning, 0, out)
+  }
+
+  /** Stops at a line that is too long, or hands its beginning over; the rest of it is never kept. */
+  #tooLong(b: Buffer, at: number, out: Message[]): void {
+    const error = this.#error('MESSAGE_TOO_LONG', { line: this.#line, maxBytes: this.#maxLineBytes })
+    const text = `${textAt(b, at, Math.min(b.length, at + beginningBytes))}…`
+    if (this.#handOver) out.push({ type: 'UNREADABLE', text, error, line: this.#line })
+    else this.#failure = error
   }
 
   #error(
@@ -208,7 +226,7 @@ export class MessageReader {
       const newline = from + (table[2 * i] as number)
       const closed = table[2 * i + 1] as number
       this.#line++
-      if (newline - at > this.#maxLineBytes) this.#tooLong(this.#line)
+      if (newline - at > this.#maxLineBytes) this.#tooLong(b, at, out)
       else this.#tryLine(b, at, newline, closed < 0 ? -1 : from + closed, out)
       at = newline + 1
     }
@@ -220,7 +238,7 @@ export class MessageReader {
     let newline = b.indexOf(NEWLINE, at)
     if (newline < 0 || newline >= end) newline = end
     this.#line++
-    if (newline - at > this.#maxLineBytes) this.#tooLong(this.#line)
+    if (newline - at > this.#maxLineBytes) this.#tooLong(b, at, out)
     else if (!goodText && !isUtf8(b.subarray(at, newline)))
       this.#refuse(b, at, newline, this.#error('MESSAGE_NOT_UTF8', { line: this.#line }), out)
     else this.#tryLine(b, at, newline, -1, out)

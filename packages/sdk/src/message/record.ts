@@ -25,6 +25,7 @@ export class RecordMessage {
   to: number
   #plain: JsonObject | undefined
   #exact: JsonObject | undefined
+  #source: RecordMessage | undefined
 
   constructor(
     stream: string,
@@ -61,7 +62,13 @@ export class RecordMessage {
     const m = RecordMessage.of(stream, record, this)
     m.hashHigh = this.hashHigh
     m.hashLow = this.hashLow
+    m.#source = this.source
     return m
+  }
+
+  /** The record as it came, where this is what a map made of it; else this one. */
+  get source(): RecordMessage {
+    return this.#source ?? this
   }
 
   /**
