@@ -143,8 +143,7 @@ export class Intake {
       desk.check = this.#options.compileSchema?.(schema)
       await this.#declare(desk, desk.map?.schema ?? schema)
     } catch (e) {
-      if (isMillraceError(e) && e.code.startsWith('SCHEMA_')) throw new StopAt(schema.line, e)
-      throw e
+      throw stopAt(schema.line, e)
     }
   }
 
@@ -248,7 +247,11 @@ export class Intake {
     if (this.#isNew(`inferred:${stream}`))
       this.#options.log.info('schema is inferred: the streamer gave none', { substream: stream, line })
     const desk = this.#newDesk({ type: 'SCHEMA', stream, schema: {}, keyProperties: [], inferred: true, line }, '')
-    desk.map = this.#options.compileMap?.(desk.schema)
+    try {
+      desk.map = this.#options.compileMap?.(desk.schema)
+    } catch (e) {
+      throw stopAt(line, e)
+    }
     return desk
   }
 
@@ -303,7 +306,11 @@ export class Intake {
       )
     if (desk.declared && desk.inferred === known) return
     const target = desk.map?.schema ?? desk.schema
-    await this.#declare(desk, { ...target, schema: desk.inferred ?? {}, inferred: true })
+    try {
+      await this.#declare(desk, { ...target, schema: desk.inferred ?? {}, inferred: true })
+    } catch (e) {
+      throw stopAt((batch[0] as RecordMessage).line, e)
+    }
   }
 
   #where(line: number): { readonly source?: string; readonly line: number } {
@@ -327,7 +334,8 @@ export class Intake {
   /** Sets a record aside, or stops the run at it. */
   #refuse(desk: Desk, record: RecordMessage, error: MillraceError): void {
     if (this.#options.onInvalid !== 'dead-letter') throw new StopAt(record.line, error)
-    desk.books.deadLettered.add(record, record.size)
+    const asItCame = record.source
+    desk.books.deadLettered.add(asItCame, asItCame.size)
     if (desk.schema.inferred !== true) desk.letterSchema ??= schemaLine(desk.schema)
     const { field, rule } = error.details
     this.#addLetter({
@@ -337,11 +345,15 @@ export class Intake {
       reason: error.message,
       ...(field === undefined ? {} : { field: String(field) }),
       ...(rule === undefined ? {} : { rule: String(rule) }),
-      text: record.bytes().toString(),
+      text: asItCame.bytes().toString(),
       ...(desk.letterSchema === undefined ? {} : { schema: desk.letterSchema }),
     })
   }
 }
+
+/** A schema that cannot be used stops the run at its line; what else goes wrong is the destination's own failure. */
+const stopAt = (line: number, e: unknown): unknown =>
+  isMillraceError(e) && (e.code.startsWith('SCHEMA_') || e.code === 'CONFIG_INVALID') ? new StopAt(line, e) : e
 
 const schemaLine = ({ stream, schema, keyProperties }: SchemaMessage): string =>
   encodeJson({ type: 'SCHEMA', stream, schema, key_properties: keyProperties })

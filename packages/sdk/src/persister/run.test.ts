@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { DeadLetter } from '../books/types.ts'
-import type { MillraceError } from '../errors/error.ts'
+import { MillraceError } from '../errors/error.ts'
 import type { CompileMap, CompileSchema } from '../gate/types.ts'
 import { silentLogger } from '../log/logger.ts'
 import type { Report } from '../report/types.ts'
@@ -286,5 +286,78 @@ describe('running a persister', () => {
     const { states, error } = await run(dials(), input(), { kill: kill.signal })
     assert.equal((error as MillraceError).code, 'INTERRUPTED')
     assert.deepEqual(states, [])
+  })
+
+  it('stops at the first of several bad records, with everything before it durable', async () => {
+    // Each substream is written when it is flushed: the later bad record may be met first.
+    const d = dials({ reject: (r) => r.record['id'] === 666 })
+    const { error, states } = await run(d, [
+      schema('a'),
+      schema('b'),
+      record(1, 'a'),
+      record(1, 'b'),
+      state(1),
+      record(666, 'b'),
+      state(2),
+      record(666, 'a'),
+      state(3),
+    ])
+    assert.equal((error as MillraceError).details['line'], 6)
+    assert.deepEqual(states, ['1\n'])
+    assert.deepEqual(
+      [...d.durable],
+      [
+        ['a', ['{"id":1}']],
+        ['b', ['{"id":1}']],
+      ],
+    )
+  })
+
+  it('keeps what came before a SCHEMA that the maps refuse', async () => {
+    const d = dials()
+    const compileMap: CompileMap = (s) => {
+      if (s.stream === 'a') return undefined
+      throw new MillraceError('CONFIG_INVALID', { what: 'maps of b', problems: ['drop key property id'] })
+    }
+    const { error, states } = await run(d, [schema('a'), record(1, 'a'), state(1), schema('b'), state(2)], {
+      compileMap,
+    })
+    assert.equal((error as MillraceError).code, 'CONFIG_INVALID')
+    assert.deepEqual(states, ['1\n'])
+    assert.deepEqual(d.durable.get('a'), ['{"id":1}'])
+  })
+
+  it('sets a record aside as it came, also where the destination refused what a map made of it', async () => {
+    const d = dials({ reject: (r) => r.record['number'] === 2 })
+    const compileMap: CompileMap = (s) => ({
+      schema: s,
+      apply: (r) => r.with({ number: r.record['id'] ?? null }),
+    })
+    const { reports, books } = await run(d, [schema(), record(1), record(2)], { compileMap, onInvalid: 'dead-letter' })
+    const letters = reports.flatMap((r) => (r.kind === 'commit' ? r.deadLetters : []))
+    assert.deepEqual(
+      letters.map((l) => l.text),
+      ['{"id":2}'],
+    )
+    assert.equal(books['s']?.deadLettered.bytes, 8)
+  })
+
+  it('sets a line aside that is too long, with its beginning only', async () => {
+    const d = dials()
+    const long = `{"type":"RECORD","stream":"s","record":{"id":2,"t":"${'x'.repeat(2_000)}"}}`
+    const bytes = Buffer.from([schema(), record(1), long, record(3), state(9)].join('\n'))
+    async function* inPieces(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < bytes.length; at += 100) yield bytes.subarray(at, at + 100)
+    }
+    const { reports, books, error, states } = await run(d, inPieces(), { maxLineBytes: 500, onInvalid: 'dead-letter' })
+    assert.equal(error, undefined)
+    assert.deepEqual(states, ['9\n'])
+    const letters = reports.flatMap((r) => (r.kind === 'commit' ? r.deadLetters : []))
+    assert.deepEqual(
+      letters.map((l) => [l.code, l.line, l.text]),
+      [['MESSAGE_TOO_LONG', 3, `${long.slice(0, 600)}…`]],
+    )
+    assert.deepEqual(d.durable.get('s'), ['{"id":1}', '{"id":3}'])
+    assert.equal(books['']?.deadLettered.records, 1)
   })
 })

@@ -146,8 +146,8 @@ class PersisterRun {
       await this.#flush()
       if (!this.#options.signal.aborted) await this.#inDestination(this.#session.finish?.() ?? Promise.resolve())
     } catch (e) {
-      await this.#saveBefore(e)
-      throw e instanceof StopAt ? e.error : e
+      const first = await this.#saveBefore(e)
+      throw first instanceof StopAt ? first.error : first
     }
     const evidence = this.#options.report === undefined ? [] : ((await this.#session.evidence?.()) ?? [])
     const books = this.#intake.books.close()
@@ -155,18 +155,31 @@ class PersisterRun {
     return { books, evidence, state: this.#release.released }
   }
 
-  /** Where the input or a record stopped the run: what came before it is made durable and its state released. */
-  async #saveBefore(e: unknown): Promise<void> {
-    if (this.#destinationFailed || this.#options.kill?.aborted === true || !this.#release.hasWork) return
-    const line = e instanceof StopAt ? e.line : Infinity
-    try {
-      await this.#release.flush(line)
-    } catch (second) {
-      this.#options.log.error('what came before the error could not be saved either', {
-        code: toMillraceError(second).code,
-        why: toMillraceError(second).message,
-      })
+  /**
+   * Where the input or a record stopped the run: what came before it is made durable and its state released. Answers
+   * what stopped it: of several bad records in what was waiting, the one that came first.
+   */
+  async #saveBefore(e: unknown): Promise<unknown> {
+    let first = e
+    if (this.#destinationFailed || this.#options.kill?.aborted === true) return first
+    while (this.#release.hasWork) {
+      try {
+        await this.#release.flush(first instanceof StopAt ? first.line : Infinity)
+        break
+      } catch (second) {
+        // Each is met once: the batch that holds it is not kept.
+        if (second instanceof StopAt) {
+          if (!(first instanceof StopAt) || second.line < first.line) first = second
+          continue
+        }
+        this.#options.log.error('what came before the error could not be saved either', {
+          code: toMillraceError(second).code,
+          why: toMillraceError(second).message,
+        })
+        break
+      }
     }
+    return first
   }
 
   async #readAll(): Promise<void> {
