@@ -7,6 +7,7 @@ import {
   type Evidence,
   isObject,
   type Json,
+  type JsonObject,
   MillraceError,
   type Persister,
   resolveConfig,
@@ -19,6 +20,7 @@ import {
   type Pipeline,
   projectEnvironment,
   resolveEnd,
+  resolveMaps,
   type Store,
   type StoredDeadLetter,
 } from '@millrace/server'
@@ -132,7 +134,7 @@ export const replayLetters = async (
       fix: 'Use --print, and pipe the messages into it.',
     })
   const persister = await findPersister(pipeline.to.name, pipeline.cwd)
-  const { config, redact } = await settingsOf(persister, pipeline, dir)
+  const { config, maps, redact } = await settingsOf(persister, pipeline, dir)
   const { compileMaps, compileSchema } = await loadGate()
   const schemas = await schemasOfToday(pipeline, dir, context)
   process.chdir(pipeline.cwd)
@@ -160,7 +162,7 @@ export const replayLetters = async (
       kill: o.stop.kill,
       onInvalid: 'dead-letter',
       ...(o.validate && pipeline.validate ? { compileSchema } : {}),
-      ...(pipeline.maps === undefined ? {} : { compileMap: compileMaps(pipeline.maps) }),
+      ...(maps === undefined ? {} : { compileMap: compileMaps(maps) }),
       keepDeadLetters: async (letters) => {
         for (const l of letters) refused.add(l.line)
       },
@@ -204,12 +206,18 @@ const settingsOf = async (
   persister: Persister,
   pipeline: Pipeline,
   dir: string,
-): Promise<{ readonly config: Record<string, unknown>; readonly redact: Record<string, Json> }> => {
+): Promise<{
+  readonly config: Record<string, unknown>
+  readonly maps: JsonObject | undefined
+  readonly redact: Record<string, Json>
+}> => {
   const env = projectEnvironment(dir, process.env)
-  const resolved = resolveEnd(pipeline.to, env, {
-    what: `pipeline ${pipeline.name}, to`,
-    places: 'the environment and .env',
-  })
+  const places = 'the environment and .env'
+  const resolved = resolveEnd(pipeline.to, env, { what: `pipeline ${pipeline.name}, to`, places })
+  const maps =
+    pipeline.maps === undefined
+      ? undefined
+      : resolveMaps(pipeline.maps, env, { what: `pipeline ${pipeline.name}, maps`, places })
   const { config } = resolveConfig(persister.config as ConfigSpec, {
     kind: 'persister',
     name: persister.name,
@@ -218,7 +226,7 @@ const settingsOf = async (
     fileName: 'millrace.yaml',
   })
   const { redact } = await programsOf(pipeline, dir)
-  return { config: { ...config }, redact: redact(pipeline.to) as Record<string, Json> }
+  return { config: { ...config }, maps, redact: redact(pipeline.to) as Record<string, Json> }
 }
 
 /** The pipeline as a run of it kept it; undefined where none did. */

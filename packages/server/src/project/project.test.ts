@@ -21,7 +21,7 @@ pipelines:
     from: { streamer: git, config: { path: ., since: 9007199254740993, token: "\${TOKEN}" } }
     to: { persister: duckdb, config: *shared }
     select: { commits: true, files: [sha, path], "refs": false }
-    maps: { commits: { drop: [body], rename: {sha: id}, mask: {author_email: hash}, filter: "record.insertions > 0" } }
+    maps: { commits: { drop: [body], rename: {sha: id}, mask: {author_email: hash}, mask_salt: "\${SALT}", rename_to: history, filter: "record.insertions > 0" } }
     on-invalid: dead-letter
     validate: false
   other:
@@ -38,7 +38,7 @@ test('a project file is read, with anchors, exact numbers and both kinds of ends
   assert.deepEqual(history.select, { commits: true, files: ['sha', 'path'], refs: false })
   assert.equal(
     encodeJson(history.maps),
-    '{"commits":{"drop":["body"],"rename":{"sha":"id"},"mask":{"author_email":"hash"},"filter":"record.insertions > 0"}}',
+    '{"commits":{"drop":["body"],"rename":{"sha":"id"},"mask":{"author_email":"hash"},"mask_salt":"${SALT}","rename_to":"history","filter":"record.insertions > 0"}}',
   )
   assert.equal(history.onInvalid, 'dead-letter')
   assert.equal(history.validate, false)
@@ -62,7 +62,7 @@ pipelines:
     to: { persister: duckbd, config: [1] }
     selct: {}
     select: { commits: maybe }
-    maps: { commits: { drp: [a], filter: 3 } }
+    maps: { commits: { drp: [a], filter: 3, rename_to: [b] } }
     on-invalid: ignore
     validate: 1
   two:
@@ -94,6 +94,7 @@ pipelines:
         /^line 9 column 24: select.commits must be/,
         /^line 10 .*maps.commits has no "drp"; did you mean drop/,
         /^line 10 .*maps.commits.filter must be/,
+        /^line 10 .*maps.commits.rename_to must be/,
         /^line 11 column 17: on-invalid must be stop or dead-letter/,
         /^line 12 column 15: validate must be true or false/,
         /^line 14 .*a reference in "exec"/,
@@ -109,7 +110,7 @@ pipelines:
           problems.some((p) => expected.test(p)),
           `${expected} in\n${problems.join('\n')}`,
         )
-      assert.equal(problems.length, 21, problems.join('\n'))
+      assert.equal(problems.length, 22, problems.join('\n'))
       return true
     },
   )

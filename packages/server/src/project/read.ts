@@ -223,7 +223,7 @@ const readSelection = (walk: YamlWalk, field: Entry): Selection => {
 }
 
 const readMaps = (walk: YamlWalk, field: Entry): JsonObject => {
-  const known = ['drop', 'rename', 'mask', 'filter']
+  const known = ['drop', 'rename', 'rename_to', 'mask', 'mask_salt', 'filter']
   const ignoreText = (): void => {}
   const value = walk.json(field.value ?? field.keyNode, ignoreText)
   for (const { key, value: map } of walk.entries(field.value ?? field.keyNode, 'maps')) {
@@ -237,6 +237,14 @@ const readMaps = (walk: YamlWalk, field: Entry): JsonObject => {
       for (const e of walk.entries(part.value ?? part.keyNode, `maps.${key}.${name}`))
         if (typeof walk.scalar(e.value) !== 'string')
           walk.problem(e.value ?? e.keyNode, `maps.${key}.${name}.${e.key} must be a text`)
+    }
+    for (const name of ['rename_to', 'mask_salt']) {
+      const part = parts.get(name)
+      const text = part === undefined ? undefined : walk.scalar(part.value)
+      if (part !== undefined && (typeof text !== 'string' || text === ''))
+        walk.problem(part.value ?? part.keyNode, `maps.${key}.${name} must be a text`)
+      if (name === 'mask_salt' && typeof text === 'string')
+        for (const p of referenceProblems(text)) walk.problem(part?.value, p)
     }
     const filter = parts.get('filter')
     if (filter !== undefined && typeof walk.scalar(filter.value) !== 'string')

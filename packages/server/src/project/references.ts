@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of the project file look like templates
 /**
  * References to the environment in the texts of a project file: `${NAME}`, `${env:NAME}`, and `${NAME:-other}` for when
- * it is unset or empty; `$${` stands for itself. They are resolved late, when a pipeline starts, and only in `config`
- * and `env`; a value is never put into a message.
+ * it is unset or empty; `$${` stands for itself. They are resolved late, when a pipeline starts, and only in `config`,
+ * `env` and the `mask_salt` of maps; a value is never put into a message.
  */
 import { isObject, type Json, type JsonObject, MillraceError } from '@millrace/sdk'
 import type { PipelineEnd } from '../domain/pipeline.ts'
@@ -42,6 +42,22 @@ const resolveValue = (value: Json, env: Environment, missing: Set<string>): Json
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolveValue(v, env, missing)]))
 }
 
+interface About {
+  /** Whose references they are. */
+  readonly what: string
+  /** Where their values were looked for. */
+  readonly places: string
+}
+
+const refuseMissing = (missing: ReadonlySet<string>, about: About): void => {
+  if (missing.size === 0) return
+  throw new MillraceError('CONFIG_INVALID', {
+    what: about.what,
+    problems: [...missing].map((name) => `the variable ${name} is not set (looked in ${about.places})`),
+    fix: 'Set it in the environment or in the file .env beside millrace.yaml, or write ${NAME:-other} to go on without it.',
+  })
+}
+
 /** The configuration and variables of an end with every reference replaced. */
 export interface ResolvedEnd {
   readonly config: JsonObject | undefined
@@ -52,20 +68,22 @@ export interface ResolvedEnd {
  * Resolves the references of an end. Throws CONFIG_INVALID naming every variable that is not set; `what` says whose
  * they are, `places` where they were looked for.
  */
-export const resolveEnd = (
-  end: PipelineEnd,
-  env: Environment,
-  about: { readonly what: string; readonly places: string },
-): ResolvedEnd => {
+export const resolveEnd = (end: PipelineEnd, env: Environment, about: About): ResolvedEnd => {
   const missing = new Set<string>()
   const config = end.config === undefined ? undefined : (resolveValue(end.config, env, missing) as JsonObject)
   const variables = resolveValue(end.env, env, missing) as Record<string, string>
-  if (missing.size > 0) {
-    throw new MillraceError('CONFIG_INVALID', {
-      what: about.what,
-      problems: [...missing].map((name) => `the variable ${name} is not set (looked in ${about.places})`),
-      fix: 'Set it in the environment or in the file .env beside millrace.yaml, or write ${NAME:-other} to go on without it.',
-    })
-  }
+  refuseMissing(missing, about)
   return { config, env: variables }
+}
+
+/** Maps with the references of their salts resolved. Throws CONFIG_INVALID as {@link resolveEnd} does. */
+export const resolveMaps = (maps: JsonObject, env: Environment, about: About): JsonObject => {
+  const missing = new Set<string>()
+  const salted = (rules: Json): Json =>
+    isObject(rules) && typeof rules['mask_salt'] === 'string'
+      ? { ...rules, mask_salt: resolveText(rules['mask_salt'], env, missing) }
+      : rules
+  const resolved = Object.fromEntries(Object.entries(maps).map(([name, rules]) => [name, salted(rules)]))
+  refuseMissing(missing, about)
+  return resolved
 }

@@ -119,10 +119,20 @@ export const projectJsonSchema = (connectors: {
                   additionalProperties: { type: 'string' },
                   description: 'Old name: new name.',
                 },
+                rename_to: {
+                  type: 'string',
+                  minLength: 1,
+                  description: 'Another name for the substream at the destination.',
+                },
                 mask: {
                   type: 'object',
-                  additionalProperties: { type: 'string' },
-                  description: 'Field: how its value is hidden, such as hash.',
+                  additionalProperties: { enum: ['hash', 'redact', 'last4'] },
+                  description: 'Field: how its value is hidden.',
+                },
+                mask_salt: {
+                  type: 'string',
+                  minLength: 1,
+                  description: 'Put before the value in a hash. ${NAME} takes it from the environment or .env.',
                 },
                 filter: { type: 'string', description: 'An expression; records for which it is false are left out.' },
               },

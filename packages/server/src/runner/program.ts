@@ -1,7 +1,7 @@
 /** The command line, files and environment of each program of a pipeline. Secrets go into files only, never into arguments. */
 import { encodeJson, type JsonObject, reportVariable } from '@millrace/sdk'
 import { endName, type PipelineEnd } from '../domain/pipeline.ts'
-import { resolveEnd, type ResolvedEnd } from '../project/references.ts'
+import { resolveEnd, type ResolvedEnd, resolveMaps } from '../project/references.ts'
 import { childEnvironment } from './environment.ts'
 import type { PrivateFolder } from './private-folder.ts'
 import type { ProgramOptions, Side } from './types.ts'
@@ -14,12 +14,24 @@ export interface Program {
   readonly cwd: string
 }
 
-/** The ends of a pipeline with their references resolved. Throws CONFIG_INVALID. */
-export const resolveEnds = (options: ProgramOptions): { readonly from: ResolvedEnd; readonly to: ResolvedEnd } => {
+/** What a pipeline's programs are given, with the references in it resolved. */
+export interface ResolvedEnds {
+  readonly from: ResolvedEnd
+  readonly to: ResolvedEnd
+  readonly maps: JsonObject | undefined
+}
+
+/** The ends of a pipeline and its maps with their references resolved. Throws CONFIG_INVALID. */
+export const resolveEnds = (options: ProgramOptions): ResolvedEnds => {
   const places = options.envPlaces ?? 'the environment and .env'
   const resolve = (end: PipelineEnd, side: string): ResolvedEnd =>
     resolveEnd(end, options.env, { what: `pipeline ${options.pipeline.name}, ${side}`, places })
-  return { from: resolve(options.pipeline.from, 'from'), to: resolve(options.pipeline.to, 'to') }
+  const { maps, name } = options.pipeline
+  return {
+    from: resolve(options.pipeline.from, 'from'),
+    to: resolve(options.pipeline.to, 'to'),
+    maps: maps === undefined ? undefined : resolveMaps(maps, options.env, { what: `pipeline ${name}, maps`, places }),
+  }
 }
 
 /** How a program is called: our connectors have commands, a foreign one has flags only. */

@@ -39,6 +39,19 @@ test('any Singer tap into any Singer target: states kept as they come, the next 
   assert.ok(b.logs().includes('INFO begins at 8'))
 })
 
+test('the salt of maps comes from the environment, and the maps file says it', async () => {
+  using b = bench()
+  const to = connector('persister', { path: b.path, echo: true })
+  const maps = { a: { mask: { pad: 'hash' }, mask_salt: '${SALT}', rename_to: 'b' } }
+  const unset = b.run({ from: foreign('polite', { records: 1 }), to, maps })
+  await assert.rejects(unset, (e: MillraceError) => e.code === 'CONFIG_INVALID' && /SALT is not set/.test(e.message))
+  await b.run({ from: foreign('polite', { records: 1 }), to, maps }, { env: { ...process.env, SALT: 'pepper' } })
+  assert.ok(
+    b.logs().some((l) => l.includes('"mask_salt":"pepper","rename_to":"b"')),
+    b.logs().join('\n'),
+  )
+})
+
 test('a reporting persister: books, dead letters, progress, evidence; its arguments', async () => {
   using b = bench()
   const outcome = await b.run({

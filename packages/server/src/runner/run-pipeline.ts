@@ -13,6 +13,7 @@
  * What made a run end early first is its failure; what follows from it (a closed pipe, half a line) is not.
  */
 import {
+  encodeJson,
   type EmittedReport,
   type Evidence,
   type FailedReport,
@@ -32,7 +33,7 @@ import { Ledger } from './ledger.ts'
 import { Lines } from './lines.ts'
 import { OrphanWatch } from './orphan-watch.ts'
 import { PrivateFolder } from './private-folder.ts'
-import { type Program, programOf, resolveEnds } from './program.ts'
+import { type Program, programOf, type ResolvedEnds, resolveEnds } from './program.ts'
 import { ProgressMeter } from './progress.ts'
 import { levelOf, maxReportBytes, parseMetric, parseReport } from './reports.ts'
 import type { RunEvent, RunOptions, RunOutcome, Side } from './types.ts'
@@ -85,7 +86,7 @@ interface Begun {
   readonly mode: RunOutcome['mode']
   /** The state it starts from; undefined: the beginning. */
   readonly start: string | undefined
-  readonly ends: ReturnType<typeof resolveEnds>
+  readonly ends: ResolvedEnds
 }
 
 class PipelineRun {
@@ -239,7 +240,7 @@ class PipelineRun {
         streamer,
         persister: programOf(this.#options, ends.to, folder, { side: 'persister', command: 'write', files: {}, run }),
       }
-    const maps = pipeline.maps === undefined ? undefined : folder.write('maps.json', JSON.stringify(pipeline.maps))
+    const maps = ends.maps === undefined ? undefined : folder.write('maps.json', encodeJson(ends.maps))
     const flags = ['--on-invalid', pipeline.onInvalid, ...(pipeline.validate ? [] : ['--no-validate'])]
     return {
       streamer,
