@@ -58,6 +58,19 @@ const anything: Convert = (value) => {
   return Object.setPrototypeOf(to, Object.prototype)
 }
 
+/**
+ * What went wrong with a record, without its values: the engine's words may quote them, so only those known not to are
+ * told. Names that stand in the expression are the user's own.
+ */
+const reasonOf = (e: unknown, expression: string): string => {
+  const said = firstLine(e)
+  const key = /^no such key: (.*)$/.exec(said)?.[1]
+  if (key !== undefined) return expression.includes(key) ? said : 'no such key'
+  return /^(found no matching overload|no such overload|divi(de|sion) by zero|modulus by zero)/.test(said)
+    ? said
+    : 'a function in it cannot be applied to the value it got'
+}
+
 const firstLine = (e: unknown): string =>
   (e instanceof Error ? e.message : String(e)).split('\n')[0]?.slice(0, 200) ?? ''
 
@@ -75,7 +88,7 @@ export const readFilter = (expression: string): ((schema: JsonObject) => Filter)
     return (record) => {
       const answer = plan({ record: convert(record) as Cel.CelInput })
       if (typeof answer === 'boolean') return answer
-      if (cel.isCelError(answer)) throw new FilterFault(firstLine(answer))
+      if (cel.isCelError(answer)) throw new FilterFault(reasonOf(answer, expression))
       throw new FilterFault('the answer is neither true nor false')
     }
   }

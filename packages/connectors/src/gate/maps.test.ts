@@ -113,6 +113,39 @@ describe('maps', () => {
       })
   })
 
+  it('a filter that fails does not tell the value it failed on', () => {
+    for (const [filter, text] of [
+      ['int(record.a) > 5', '{"a":"hunter2"}'],
+      ['timestamp(record.a) > timestamp("2024-01-01T00:00:00Z")', '{"a":"hunter2"}'],
+      ['duration(record.a) > duration("1h")', '{"a":"hunter2"}'],
+      ['record[record.a] == 1', '{"a":"hunter2"}'],
+      ['record.b.matches(record.a)', '{"a":"hunter2(","b":"x"}'],
+      ['bool(record.a)', '{"a":"hunter2"}'],
+    ] as const)
+      assert.throws(
+        () => mapped({ filter }, text),
+        (e: Error) => /no answer/.test(e.message) && !e.message.includes('hunter2'),
+        filter,
+      )
+    assert.throws(() => mapped({ filter: 'record.gone == 1' }, '{}'), /no such key: gone/)
+  })
+
+  it('two substreams never become one', () => {
+    const other = { ...schema({}), stream: 'sales' }
+    for (const [first, second] of [
+      [schema({}), other],
+      [other, schema({})],
+    ] as const) {
+      const map = compileMaps({ orders: { rename_to: 'sales' } })
+      map(first)
+      map(first)
+      assert.throws(() => map(second), { code: 'CONFIG_INVALID', message: /orders.*sales|sales.*orders/ })
+    }
+    const swapped = compileMaps({ orders: { rename_to: 'sales' }, sales: { rename_to: 'orders' } })
+    assert.equal(swapped(schema({}))?.schema.stream, 'sales')
+    assert.equal(swapped(other)?.schema.stream, 'orders')
+  })
+
   it('two fields never become one', () => {
     assert.throws(() => mapped({ rename: { a: 'b' } }, '{"a":1,"b":2}'), { code: 'VALUE_NOT_STORABLE' })
     assert.equal(mapped({ rename: { a: 'b', b: 'a' } }, '{"a":1,"b":2}'), '{"b":1,"a":2}')

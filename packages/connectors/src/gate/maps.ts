@@ -208,6 +208,15 @@ const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
   }
 }
 
+const twoInOne = (one: string, other: string, target: string): MillraceError =>
+  new MillraceError('CONFIG_INVALID', {
+    what: 'maps',
+    problems: [
+      `${one} and ${other} would both arrive as ${target}, where records with equal keys would replace each other`,
+    ],
+    fix: 'Change rename_to so that each substream has a name of its own; a view at the destination can join them.',
+  })
+
 /**
  * Makes the maps of a pipeline from the `maps:` section of its project file. The rules of a substream's own name count,
  * else those under `*`. Throws CONFIG_INVALID with everything that is wrong.
@@ -227,8 +236,13 @@ export const compileMaps = (config: JsonObject): CompileMap => {
       problems,
       fix: 'See docs/reference/maps.md for every setting.',
     })
+  const sources = new Map<string, string>()
   return (schema) => {
     const own = rules.get(schema.stream) ?? rules.get('*')
+    const target = own?.renameTo ?? schema.stream
+    const source = sources.get(target)
+    if (source !== undefined && source !== schema.stream) throw twoInOne(source, schema.stream, target)
+    sources.set(target, schema.stream)
     return own === undefined ? undefined : mapOf(own, schema)
   }
 }
