@@ -64,9 +64,9 @@ const anything: Convert = (value) => {
  */
 const reasonOf = (e: unknown, expression: string): string => {
   const said = firstLine(e)
-  const key = /^no such key: (.*)$/.exec(said)?.[1]
-  if (key !== undefined) return expression.includes(key) ? said : 'no such key'
-  return /^(found no matching overload|no such overload|divi(de|sion) by zero|modulus by zero)/.test(said)
+  const field = /^field not found: (.*)$/.exec(said)?.[1]
+  if (field !== undefined) return expression.includes(field) ? said : 'field not found'
+  return /^(found no matching overload|type mismatch|int (divide|modulus) by zero)/.test(said)
     ? said
     : 'a function in it cannot be applied to the value it got'
 }

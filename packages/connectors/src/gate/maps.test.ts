@@ -127,7 +127,7 @@ describe('maps', () => {
         (e: Error) => /no answer/.test(e.message) && !e.message.includes('hunter2'),
         filter,
       )
-    assert.throws(() => mapped({ filter: 'record.gone == 1' }, '{}'), /no such key: gone/)
+    assert.throws(() => mapped({ filter: 'record.gone == 1' }, '{}'), /field not found: gone/)
   })
 
   it('two substreams never become one', () => {
