@@ -54,7 +54,7 @@ export const ask = async (program: Program, folder: PrivateFolder, options: AskO
         why: `an answer longer than ${maxAnswerBytes} bytes`,
       })
     if (report.why === 'stopped') throw new MillraceError('INTERRUPTED', {})
-    if (failed !== undefined) throw reportedError(failed)
+    if (failed !== undefined) throw reportedError(failed, program)
     if (report.why === 'not-spawned') throw notStarted(program, report.cause)
     throw new MillraceError('PROCESS_FAILED', { what: program.what, why: describeExit(report) })
   } finally {

@@ -24,6 +24,8 @@ export interface ChildSpec {
   readonly stdout: number | ((chunk: Buffer) => void)
   /** Each line of stderr. */
   readonly onLog: (line: string) => void
+  /** Takes secrets out of a line of its log. */
+  readonly conceal?: (line: string) => string
   /** What it writes on descriptor 3; left out, it has none. */
   readonly onReport?: (chunk: Buffer) => void
   /** Between SIGTERM and SIGKILL. */
@@ -81,10 +83,12 @@ class RunningChild implements Child {
       return
     }
     this.pid = child.pid
-    const log = new Lines({ maxBytes: maxLogLineBytes, tooLong: 'cut' }, (line) => {
+    const hear = (said: string): void => {
+      const line = spec.conceal?.(said) ?? said
       this.#tail.add(line)
       spec.onLog(line)
-    })
+    }
+    const log = new Lines({ maxBytes: maxLogLineBytes, tooLong: 'cut' }, hear)
     const pipes: Readable[] = []
     const read = (index: number, onChunk: (chunk: Buffer) => void): void => {
       const pipe = child.stdio[index] as Readable | null | undefined
@@ -100,8 +104,7 @@ class RunningChild implements Child {
     this.ended = this.#ending(child, pipes).then((report) => {
       const rest = log.rest()
       if (rest === undefined) return report
-      this.#tail.add(rest)
-      spec.onLog(rest)
+      hear(rest)
       return 'stderrTail' in report ? { ...report, stderrTail: this.#tail.toString() } : report
     })
   }

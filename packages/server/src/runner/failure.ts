@@ -4,11 +4,11 @@ import { describeExit, type ExitReport } from './exit-report.ts'
 import type { Program } from './program.ts'
 
 /** A program's own error, with its own words. A code that this version does not know becomes PROCESS_FAILED. */
-export const reportedError = (report: FailedReport): MillraceError => {
+export const reportedError = (report: FailedReport, program: Program): MillraceError => {
   const known = (errorCodes as readonly string[]).includes(report.code)
   const error = new MillraceError(known ? (report.code as ErrorCode) : 'PROCESS_FAILED')
   // Its message was made from details that only the program has.
-  return Object.assign(error, { message: report.message, fix: report.fix, exitCode: report.exitCode })
+  return Object.assign(error, { message: program.conceal(report.message), fix: report.fix, exitCode: report.exitCode })
 }
 
 /** A program that could not be started, in words. */
@@ -26,6 +26,6 @@ export const notStarted = (program: Program, cause: Error): MillraceError => {
 /** The failure of a child that ended so: its own words where it has any. */
 export const failureOf = (report: ExitReport, program: Program, failed: FailedReport | undefined): MillraceError => {
   if (report.why === 'not-spawned') return notStarted(program, report.cause)
-  if (failed !== undefined) return reportedError(failed)
+  if (failed !== undefined) return reportedError(failed, program)
   return new MillraceError('PROCESS_FAILED', { what: program.what, why: describeExit(report) })
 }

@@ -2,6 +2,7 @@
 import { encodeJson, type JsonObject, reportVariable } from '@millrace/sdk'
 import { endName, type PipelineEnd } from '../domain/pipeline.ts'
 import { resolveEnd, type ResolvedEnd, resolveMaps } from '../project/references.ts'
+import { concealer } from './conceal.ts'
 import { childEnvironment } from './environment.ts'
 import type { PrivateFolder } from './private-folder.ts'
 import type { ProgramOptions, Side } from './types.ts'
@@ -12,6 +13,8 @@ export interface Program {
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string
+  /** Takes its secrets out of what it says. */
+  readonly conceal: (text: string) => string
 }
 
 /** What a pipeline's programs are given, with the references in it resolved. */
@@ -99,6 +102,7 @@ export const programOf = (
     argv,
     env: childEnvironment(options.env, { ...resolved.env, ...context }, options.passOn),
     cwd: pipeline.cwd,
+    conceal: concealer(end, resolved),
   }
 }
 

@@ -328,7 +328,8 @@ test('secrets are in no argument, the private folder is the owner’s and goes; 
   const before = privateFolders()
   const shell = {
     kind: 'exec',
-    exec: 'ls -l "$MILLRACE_CONFIG" >&2; cat "$MILLRACE_CONFIG" >&2; echo >&2; env >&2',
+    // In capitals, which are not known as secrets.
+    exec: 'ls -l "$MILLRACE_CONFIG" >&2; (cat "$MILLRACE_CONFIG"; echo; echo "GIVEN=$GIVEN") | tr a-z A-Z >&2; env >&2',
     config: { token: '${TOKEN}' },
     env: { GIVEN: '${TOKEN}-x' },
   } as const
@@ -337,12 +338,12 @@ test('secrets are in no argument, the private folder is the owner’s and goes; 
   assert.equal(outcome.why, 'finished')
   const logs = b.logs().join('\n')
   assert.match(logs, /^-rw------- .*streamer-sync\.json$/m)
-  assert.match(logs, /^\{"token":"hunter2"\}$/m)
-  assert.match(logs, /^GIVEN=hunter2-x$/m)
+  assert.match(logs, /^\{"TOKEN":"HUNTER2"\}$/m)
+  assert.match(logs, /^GIVEN=HUNTER2-X$/m)
   assert.match(logs, /^TAP_X=tap$/m)
   assert.match(logs, /^NAMED=yes$/m)
   assert.match(logs, new RegExp(`^MILLRACE_RUN=${outcome.run}$`, 'm'))
-  assert.doesNotMatch(logs, /not passed|^TOKEN=/m)
+  assert.doesNotMatch(logs, /not passed|^TOKEN=|hunter2/m)
   assert.deepEqual(privateFolders(), before)
   await assert.rejects(
     b.run({ from: shell, to: shell }),
@@ -366,4 +367,24 @@ test('data does not pass through the runner', {
   })
   assert.equal(outcome.why, 'finished')
   assert.ok(moved() - before < 2_000_000, `${moved() - before} bytes were read by the runner of 40 MB`)
+})
+
+test('a foreign program that prints its settings does not bring a secret into the log or the store', async () => {
+  using b = bench()
+  const script =
+    'cat "$2" >&2; echo "$TAP_TOKEN" >&2; printf "CRITICAL refused for https://x/?p=hunter%%202" >&2; exit 1'
+  const from: ExecEnd = {
+    kind: 'exec',
+    exec: ['/bin/sh', '-c', script, 'tap'],
+    config: { nested: { password: 'hunter 2' }, user: '${THE_TOKEN}', path: '${PLACE}/x', note: 'kept' },
+    env: { TAP_TOKEN: 'quo"ted' },
+  }
+  const env = { ...process.env, THE_TOKEN: 'from-the-environment', PLACE: '/some/place' }
+  const outcome = await b.run({ from, to: foreign('target', { path: b.path }) }, { env })
+  const said = b.logs().join('\n')
+  assert.match(said, /"nested":\{"password":"\*\*\*"\},"user":"\*\*\*","path":"\/some\/place\/x","note":"kept"/)
+  assert.equal(outcome.failure?.message, 'streamer sh ended with exit code 1: CRITICAL refused for https://x/?p=***')
+  const kept = JSON.stringify(b.store.getRun(outcome.run))
+  for (const secret of ['hunter', 'from-the-environment', 'quo'])
+    assert.ok(!`${said}${kept}`.includes(secret), `${secret} in ${said}${kept}`)
 })
