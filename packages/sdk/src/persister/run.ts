@@ -13,7 +13,7 @@ import type { Message } from '../message/types.ts'
 import { Intake, StopAt } from './intake.ts'
 import type { PersisterRunOptions, PersisterRunResult } from './run-types.ts'
 import { Turns } from './turns.ts'
-import type { Persister, PersisterSession } from './types.ts'
+import type { FlushSizes, Persister, PersisterSession } from './types.ts'
 
 /** A flush is made at a STATE once this much came since the last, and after ten times as much without one. */
 const defaultFlushRecords = 50_000
@@ -34,39 +34,55 @@ class Release {
   readonly #session: PersisterSession
   readonly #intake: Intake
   readonly #options: PersisterRunOptions
+  readonly #sizes: Required<FlushSizes>
   #waiting: WaitingState[] = []
   #waitingChars = 0
+  /** States since the last flush, and every how many-th of them is kept. */
+  #seen = 0
+  #stride = 1
   #lastFlush = performance.now()
   released: string | undefined
   writingMs = 0
 
-  constructor(session: PersisterSession, intake: Intake, options: PersisterRunOptions) {
+  constructor(session: PersisterSession, intake: Intake, options: PersisterRunOptions, preferred: FlushSizes = {}) {
     this.#session = session
     this.#intake = intake
     this.#options = options
+    this.#sizes = {
+      records: options.flushRecords ?? preferred.records ?? defaultFlushRecords,
+      bytes: options.flushBytes ?? preferred.bytes ?? defaultFlushBytes,
+      ms: options.flushMs ?? preferred.ms ?? defaultFlushMs,
+    }
   }
 
+  /**
+   * Keeps the state until a flush. Of very many only every n-th is kept, and the newest: any of them is true, and an
+   * older one counts only where a bad record stops the run behind it.
+   */
   add(state: WaitingState): void {
+    const last = this.#waiting.at(-1)
+    if (last !== undefined && this.#seen % this.#stride !== 0) {
+      this.#waiting.pop()
+      this.#waitingChars -= last.text.length
+    }
+    this.#seen++
     this.#waiting.push(state)
     this.#waitingChars += state.text.length
+    if (this.#waiting.length < maxStatesWaiting && this.#waitingChars < maxStateCharsWaiting) return
+    this.#stride *= 2
+    this.#waiting = this.#waiting.filter((s, i) => i % 2 === 1 || s === state)
+    this.#waitingChars = this.#waiting.reduce((n, s) => n + s.text.length, 0)
   }
 
   /** Whether enough came since the last flush to make one now. */
   isDue(atState: boolean): boolean {
-    const {
-      flushRecords = defaultFlushRecords,
-      flushBytes = defaultFlushBytes,
-      flushMs = defaultFlushMs,
-    } = this.#options
     const factor = atState || this.#waiting.length > 0 ? 1 : withoutState
     const { records, bytes } = this.#intake
     return (
-      records >= flushRecords * factor ||
-      bytes >= flushBytes * factor ||
-      this.#waiting.length >= maxStatesWaiting ||
-      this.#waitingChars >= maxStateCharsWaiting ||
+      records >= this.#sizes.records * factor ||
+      bytes >= this.#sizes.bytes * factor ||
       this.#intake.isFullOfLetters ||
-      ((records > 0 || this.#waiting.length > 0) && performance.now() - this.#lastFlush >= flushMs * factor)
+      ((records > 0 || this.#waiting.length > 0) && performance.now() - this.#lastFlush >= this.#sizes.ms * factor)
     )
   }
 
@@ -80,6 +96,8 @@ class Release {
     const covered = this.#waiting.filter((s) => s.line < before)
     this.#waiting = []
     this.#waitingChars = 0
+    this.#seen = 0
+    this.#stride = 1
     const state = covered.at(-1)
     await this.#options.report?.({
       kind: 'commit',
@@ -135,7 +153,7 @@ class PersisterRun {
     this.#session = session
     this.#options = options
     this.#intake = new Intake(persister, session, options)
-    this.#release = new Release(session, this.#intake, options)
+    this.#release = new Release(session, this.#intake, options, persister.flushes)
     // A check mostly needs the bytes only, and opens the records that it doubts.
     this.#opens = persister.supports.opensRecords || options.compileMap !== undefined
   }

@@ -70,6 +70,13 @@ export interface PersisterSession extends AsyncDisposable {
   evidence?(): Promise<readonly Evidence[]>
 }
 
+/** How much a flush should cover, where the usual is not good for a destination. A run's own options win. */
+export interface FlushSizes {
+  readonly records?: number
+  readonly bytes?: number
+  readonly ms?: number
+}
+
 /** A persister: puts data into a destination. Made by {@link definePersister}. */
 export interface Persister<C extends ConfigSpec = ConfigSpec> {
   readonly kind: 'persister'
@@ -78,6 +85,7 @@ export interface Persister<C extends ConfigSpec = ConfigSpec> {
   readonly doc: string
   readonly config: C
   readonly supports: PersisterSupports
+  readonly flushes?: FlushSizes
   readonly open: (ctx: PersisterContext<C>) => Promise<PersisterSession>
   /** Proves quickly that the settings reach the destination, changing nothing. Throws what is wrong. */
   readonly check?: (ctx: PersisterContext<C>) => Promise<void>
