@@ -24,8 +24,11 @@ import { violationOf } from './violations.ts'
 
 /** Longest text of a schema, in characters. */
 const maxSchemaLength = 8 * 1024 * 1024
-/** How many checks are kept; the one used longest ago goes first. */
-const maxKept = 200
+/**
+ * Checks are kept for a schema that comes back, the one used longest ago goes first: so many characters of schemas in
+ * all. A compiled check takes some hundred times the memory of its schema's text.
+ */
+const maxKeptLength = 128 * 1024
 /** How often one record's check may follow a reference. */
 const maxSteps = 2_000_000
 
@@ -147,6 +150,7 @@ const withKeys = (check: RecordCheck, keys: readonly string[]): RecordCheck => {
 }
 
 const kept = new Map<string, RecordCheck>()
+let keptLength = 0
 
 /**
  * The check of a substream's records: they must fit its schema, and have all their key properties. Compiled once for
@@ -161,8 +165,16 @@ export const compileSchema: CompileSchema = (message) => {
     const careful = withKeys(checkOf(text, message), message.keyProperties)
     const accepts = compileByteCheck(message.schema, message.keyProperties)
     check = Object.assign((record: JsonObject) => careful(record), { accepts })
-  } else kept.delete(mark)
+  } else {
+    kept.delete(mark)
+    keptLength -= mark.length
+  }
   kept.set(mark, check)
-  if (kept.size > maxKept) kept.delete(kept.keys().next().value as string)
+  keptLength += mark.length
+  for (const oldest of kept.keys()) {
+    if (keptLength <= maxKeptLength || oldest === mark) break
+    keptLength -= oldest.length
+    kept.delete(oldest)
+  }
   return check
 }
