@@ -4,7 +4,8 @@
  * It leads a process group of its own, so that a signal meant for it reaches its children too, and Ctrl-C in a terminal
  * reaches none of them. Its stderr is always read: a full pipe would stop it. `stop` is a ladder: SIGTERM to the group,
  * a grace, SIGKILL to the group. When it ends, what is left of its group is killed, and its ending is told only after
- * all that it wrote was read. A grandchild that holds a pipe open from outside the group delays that by `drainMs` at most.
+ * all that it wrote was read. A grandchild that holds a pipe open from outside the group delays that by `drainMs`, and by
+ * `maxDrainMs` where it writes on.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
@@ -46,6 +47,8 @@ export interface Child {
 
 /** How long after its end a child's pipes may stay open without anything coming. */
 const drainMs = 1_000
+/** What a child left in its pipes is read in far less than this. */
+const maxDrainMs = 4_000
 /** A longer line of a log is cut. */
 const maxLogLineBytes = 64 * 1024
 
@@ -128,8 +131,10 @@ class RunningChild implements Child {
         }
         for (const pipe of pipes) pipe.on('data', wait)
         wait()
+        const last = setTimeout(giveUp, maxDrainMs)
         child.once('close', () => {
           clearTimeout(drain)
+          clearTimeout(last)
           resolve(this.#report(code, signal))
         })
       })
