@@ -13,13 +13,14 @@ const sum = (...accounts: readonly Account[]): Account => ({
 /** The books with what the streamer says it wrote. Its bytes are not counted: they are the received ones where both agree, else 0. */
 export const withEmitted = (books: Books, emitted: EmittedReport['substreams'] | undefined): Books => {
   if (emitted === undefined) return books
-  const all: Record<string, SubstreamBooks> = { ...books }
+  // A substream may be called __proto__.
+  const all = new Map<string, SubstreamBooks>(Object.entries(books))
   for (const [substream, { records, digest }] of Object.entries(emitted)) {
-    const own = all[substream] ?? { received: nothing, stored: nothing, filtered: nothing, deadLettered: nothing }
+    const own = all.get(substream) ?? { received: nothing, stored: nothing, filtered: nothing, deadLettered: nothing }
     const same = own.received.records === records && own.received.digest === digest
-    all[substream] = { ...own, emitted: { records, digest, bytes: same ? own.received.bytes : 0 } }
+    all.set(substream, { ...own, emitted: { records, digest, bytes: same ? own.received.bytes : 0 } })
   }
-  return all
+  return Object.fromEntries(all)
 }
 
 /**

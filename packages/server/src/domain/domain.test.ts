@@ -113,6 +113,11 @@ test('emptier states, by table', () => {
   for (const [before, after, emptier] of rows)
     assert.equal(isEmptier(before, after) !== undefined, emptier, `${before} → ${after}`)
   assert.equal(isEmptier(b({ a: 1, b: 2 }), b({})), 'the bookmarks of a, b would be gone')
+  const isLeftOut = (name: string): boolean => name === 'b'
+  assert.equal(isEmptier(b({ a: 1, b: 2 }), b({ a: 1 }), isLeftOut), undefined)
+  assert.equal(isEmptier(b({ a: 1, b: 2 }), b({ b: 2 }), isLeftOut), 'the bookmark of a would be gone')
+  assert.equal(isEmptier(b({ b: 2 }), b({}), isLeftOut), undefined)
+  assert.equal(isEmptier(b({ b: 2 }), '{}', isLeftOut), 'it is {}')
 })
 
 test('the state in a text: whole, last complete line, torn last line, unreadable', () => {
@@ -161,6 +166,8 @@ test('books close by count and by digest', () => {
   }
   assert.deepEqual(openBooks(books, true), [])
   assert.deepEqual(openBooks(withEmitted(books, { a: { records: 3, digest: '0000000000000006' } }), true), [])
+  const hidden = JSON.parse('{"__proto__":{"records":1,"digest":"0000000000000001"}}')
+  assert.deepEqual(openBooks(withEmitted(books, hidden), true), ['__proto__: 1 emitted, 0 received'])
   assert.deepEqual(openBooks(withEmitted(books, { a: { records: 4, digest: '0000000000000006' } }), true), [
     'a: 4 emitted, 3 received',
   ])

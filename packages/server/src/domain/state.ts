@@ -45,15 +45,22 @@ const isEmpty = (value: unknown): boolean =>
 /**
  * Why `after` is emptier than `before`, in words, or undefined where it is not. Emptier is: null, `{}` or the like
  * after something that said more; `bookmarks` gone; an entry of `bookmarks` gone that was not empty. An entry that is
- * there and became `{}` is not: taps clear the position of a finished substream so. Both are JSON texts.
+ * there and became `{}` is not: taps clear the position of a finished substream so; nor is one gone of a substream that
+ * `isLeftOut` says is not read any more. Both are JSON texts.
  */
-export const isEmptier = (before: string | undefined, after: string | undefined): string | undefined => {
+export const isEmptier = (
+  before: string | undefined,
+  after: string | undefined,
+  isLeftOut: (substream: string) => boolean = () => false,
+): string | undefined => {
   const was: unknown = before === undefined ? undefined : JSON.parse(before)
   const is: unknown = after === undefined ? undefined : JSON.parse(after)
   if (isEmpty(was)) return undefined
   const marked = isObject(was) && isObject(was['bookmarks']) ? was['bookmarks'] : undefined
   const gone =
-    marked === undefined || isEmpty(marked) ? undefined : Object.keys(marked).filter((k) => !isEmpty(marked[k]))
+    marked === undefined || isEmpty(marked)
+      ? undefined
+      : Object.keys(marked).filter((k) => !isEmpty(marked[k]) && !isLeftOut(k))
   const marks = isObject(is) && isObject(is['bookmarks']) ? is['bookmarks'] : undefined
   if (gone !== undefined && marks !== undefined) {
     const lost = gone.filter((k) => !Object.hasOwn(marks, k))
@@ -61,7 +68,8 @@ export const isEmptier = (before: string | undefined, after: string | undefined)
       ? undefined
       : `the bookmark${lost.length > 1 ? 's' : ''} of ${lost.join(', ')} would be gone`
   }
-  if (gone !== undefined) return isObject(is) && !isEmpty(is) ? 'it has no bookmarks' : `it is ${after ?? 'empty'}`
+  if (gone !== undefined && gone.length > 0)
+    return isObject(is) && !isEmpty(is) ? 'it has no bookmarks' : `it is ${after ?? 'empty'}`
   return isEmpty(is) ? `it is ${after ?? 'empty'}` : undefined
 }
 

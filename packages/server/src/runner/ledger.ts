@@ -15,6 +15,8 @@ export interface LedgerOptions {
   /** What a new state is compared with; undefined: anything goes. */
   readonly baseline: string | undefined
   readonly allowEmptier: boolean
+  /** Whether the pipeline's selection leaves a substream out, whose bookmark may then be gone. */
+  readonly isLeftOut: (substream: string) => boolean
   readonly onEvent: (event: RunEvent) => void
 }
 
@@ -59,7 +61,7 @@ export class Ledger {
   }
 
   #judge(state: string): MillraceError | undefined {
-    const { pipeline, allowEmptier } = this.#options
+    const { pipeline, allowEmptier, isLeftOut } = this.#options
     try {
       JSON.parse(state)
     } catch (e) {
@@ -69,7 +71,7 @@ export class Ledger {
         { cause: e },
       )
     }
-    const why = allowEmptier ? undefined : isEmptier(this.#state, state)
+    const why = allowEmptier ? undefined : isEmptier(this.#state, state, isLeftOut)
     return why === undefined ? undefined : new MillraceError('STATE_EMPTIER', { pipeline, why })
   }
 }

@@ -23,6 +23,7 @@ import {
 } from '@millrace/sdk'
 import { withEmitted } from '../domain/books.ts'
 import { destinationPlace, endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
+import { wantedOf } from '../domain/selection.ts'
 import { readStateText } from '../domain/state.ts'
 import { type Child, startChild } from './child.ts'
 import { closeRun } from './close-run.ts'
@@ -117,12 +118,14 @@ class PipelineRun {
     this.#options = options
     this.#begun = begun
     this.#foreignPersister = options.pipeline.to.kind === 'exec'
+    const { select } = options.pipeline
     this.#ledger = new Ledger({
       store: options.store,
       run: begun.run,
       pipeline: options.pipeline.name,
       baseline: begun.start,
       allowEmptier: options.allowEmptierState === true,
+      isLeftOut: (substream) => select !== undefined && wantedOf(select, substream) === false,
       onEvent: (event) => this.#tell(event),
     })
   }
@@ -454,5 +457,8 @@ class PipelineRun {
   }
 }
 
-const signalName = (signal: AbortSignal | undefined): string | undefined =>
-  typeof signal?.reason === 'string' ? signal.reason : undefined
+/** The name of the signal that stopped the run, where the reason of the abort says it. */
+const signalName = (signal: AbortSignal | undefined): string | undefined => {
+  const said = signal?.reason instanceof DOMException ? signal.reason.message : signal?.reason
+  return typeof said === 'string' && /^SIG[A-Z]+$/.test(said) ? said : undefined
+}
