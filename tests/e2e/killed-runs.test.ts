@@ -178,7 +178,7 @@ describe(`millrace run, killed ${wantedKills} times (seed ${seed})`, {
       try {
         await writeFile(
           join(dir, 'millrace.yaml'),
-          `version: 1\npipelines:\n  load:\n    from: { streamer: hello, config: { shape: wide, count: ${records}, stateEvery: 1000 } }\n    to: { persister: ${destination.name}, config: { path: ${destination.path} } }\n`,
+          `version: 1\npipelines:\n  load:\n    from: { streamer: hello, config: { shape: wide, count: ${records}, stateEvery: 1000 } }\n    to: { persister: ${destination.name}, config: { path: ${destination.path} } }\n    flush-records: 20000\n`,
         )
         let kills = 0
         let positions = 0
