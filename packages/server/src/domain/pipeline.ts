@@ -48,6 +48,9 @@ export interface Pipeline {
   readonly maps?: JsonObject
   readonly onInvalid: OnInvalid
   readonly validate: boolean
+  /** A commit at the destination, and with it a state, comes at the first of both; where they are not given, as suits it. */
+  readonly flushRecords?: number
+  readonly flushSeconds?: number
 }
 
 /** What an end is called in messages: its connector's name, or the program's file name. */
@@ -96,9 +99,19 @@ export const destinationPlace = ({ to, cwd }: Pick<Pipeline, 'to' | 'cwd'>): str
   return `${to.name} ${inside.startsWith('..') || isAbsolute(inside) ? resolve(cwd, path) : inside === '' ? '.' : inside}`
 }
 
+/** The name of an end without its folder and its ending: `weather` for `./weather.ts` and `lib/weather/index.ts`. */
+const shortName = (end: PipelineEnd): string =>
+  end.kind === 'exec'
+    ? endName(end)
+    : end.name
+        .replace(/(?:[/\\]index)?\.[cm]?[jt]s$/, '')
+        .replace(/[/\\]+$/, '')
+        .split(/[/\\]/)
+        .at(-1) || endName(end)
+
 /** The name of a pipeline that no project file names: `git-to-duckdb-1a2b3c`. The same two ends give the same name. */
 export const adHocName = (from: PipelineEnd, to: PipelineEnd, cwd: string): string =>
-  `${endName(from)}-to-${endName(to)}-${hash([endIdentity(from, cwd), endIdentity(to, cwd)], 6)}`
+  `${shortName(from)}-to-${shortName(to)}-${hash([endIdentity(from, cwd), endIdentity(to, cwd)], 6)}`
 
 /** Makes a pipeline of two ends, named by {@link adHocName} unless it is given a name. */
 export const adHocPipeline = (ends: Pick<Pipeline, 'from' | 'to' | 'cwd'> & Partial<Pipeline>): Pipeline => ({

@@ -24,6 +24,8 @@ pipelines:
     maps: { commits: { drop: [body], rename: {sha: id}, mask: {author_email: hash}, mask_salt: "\${SALT}", rename_to: history, filter: "record.insertions > 0" } }
     on-invalid: dead-letter
     validate: false
+    flush-records: 5000
+    flush-seconds: 0.5
   other:
     from: { exec: ["python", "tap.py"], config: { pages: 3 }, env: { KEY: "\${KEY:-none}" } }
     to: { exec: "target-x | cat" }
@@ -33,6 +35,7 @@ test('a project file is read, with anchors, exact numbers and both kinds of ends
   const project = parseProject(good, join(folder, 'millrace.yaml'), { streamers: ['git'], persisters: ['duckdb'] })
   const history = getPipeline(project, 'history')
   assert.equal(history.cwd, folder)
+  assert.deepEqual([history.flushRecords, history.flushSeconds], [5000, 0.5])
   assert.equal(encodeJson(history.from.config), '{"path":".","since":9007199254740993,"token":"${TOKEN}"}')
   assert.equal(encodeJson(history.to.config), '{"path":"out.duckdb"}')
   assert.deepEqual(history.select, { commits: true, files: ['sha', 'path'], refs: false })
@@ -75,6 +78,8 @@ pipelines:
     from: { streamer: git }
     to: { exec: [t] }
     maps: {}
+    flush-records: 1.5
+    flush-seconds: 0
 `
   const known = { streamers: ['git'], persisters: ['duckdb'] }
   assert.throws(
@@ -97,6 +102,9 @@ pipelines:
         /^line 10 .*maps.commits.rename_to must be/,
         /^line 11 column 17: on-invalid must be stop or dead-letter/,
         /^line 12 column 15: validate must be true or false/,
+        /^line 23 column 20: flush-records must be a whole number above 0/,
+        /^line 24 column 20: flush-seconds must be a number above 0/,
+        /^line 23 .*flush-records works with a persister of Millrace only/,
         /^line 14 .*a reference in "exec"/,
         /^line 14 .*"\$\{9\}" is not a reference/,
         /^line 14 .*"\$\{open" is not a reference/,
@@ -110,7 +118,7 @@ pipelines:
           problems.some((p) => expected.test(p)),
           `${expected} in\n${problems.join('\n')}`,
         )
-      assert.equal(problems.length, 22, problems.join('\n'))
+      assert.equal(problems.length, 26, problems.join('\n'))
       return true
     },
   )

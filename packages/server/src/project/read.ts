@@ -14,7 +14,16 @@ export interface KnownConnectors {
 }
 
 const projectKeys = ['version', 'pipelines'] as const
-const pipelineKeys = ['from', 'to', 'select', 'maps', 'on-invalid', 'validate'] as const
+const pipelineKeys = [
+  'from',
+  'to',
+  'select',
+  'maps',
+  'on-invalid',
+  'validate',
+  'flush-records',
+  'flush-seconds',
+] as const
 const pipelineName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
 
 /** The project of a folder. Throws PROJECT_NOT_FOUND, PROJECT_INVALID. */
@@ -102,11 +111,19 @@ const readPipeline = (
   const checks = validate === undefined ? true : walk.scalar(validate.value)
   if (validate !== undefined && typeof checks !== 'boolean')
     walk.problem(validate.value ?? validate.keyNode, 'validate must be true or false')
+  const flushRecords = fields.get('flush-records')
+  const flushSeconds = fields.get('flush-seconds')
+  const flushes = {
+    records: readPositive(walk, flushRecords, { name: 'flush-records', isRight: Number.isSafeInteger }),
+    seconds: readPositive(walk, flushSeconds, { name: 'flush-seconds', isRight: Number.isFinite }),
+  }
   if (to?.kind === 'exec') {
     for (const [field, name] of [
       [maps, 'maps'],
       [onInvalid, 'on-invalid'],
       [validate, 'validate'],
+      [flushRecords, 'flush-records'],
+      [flushSeconds, 'flush-seconds'],
     ] as const)
       if (field !== undefined)
         walk.problem(
@@ -124,7 +141,21 @@ const readPipeline = (
     ...(mapValue === undefined ? {} : { maps: mapValue }),
     onInvalid: word === 'dead-letter' ? 'dead-letter' : 'stop',
     validate: checks !== false,
+    ...(flushes.records === undefined ? {} : { flushRecords: flushes.records }),
+    ...(flushes.seconds === undefined ? {} : { flushSeconds: flushes.seconds }),
   }
+}
+
+const readPositive = (
+  walk: YamlWalk,
+  field: Entry | undefined,
+  { name, isRight }: { readonly name: string; readonly isRight: (n: number) => boolean },
+): number | undefined => {
+  if (field === undefined) return undefined
+  const value = walk.scalar(field.value)
+  if (typeof value === 'number' && value > 0 && isRight(value)) return value
+  walk.problem(field.value ?? field.keyNode, `${name} must be a ${isRight(0.5) ? '' : 'whole '}number above 0`)
+  return undefined
 }
 
 const readEnd = (

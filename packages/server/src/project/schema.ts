@@ -143,6 +143,16 @@ export const projectJsonSchema = (connectors: {
             description: 'What happens to a record that cannot be stored. Default stop.',
           },
           validate: { type: 'boolean', description: 'Whether records are checked against their schema. Default true.' },
+          'flush-records': {
+            type: 'integer',
+            minimum: 1,
+            description: 'Records between two commits at the destination. Default: what suits it.',
+          },
+          'flush-seconds': {
+            type: 'number',
+            exclusiveMinimum: 0,
+            description: 'Seconds between two commits at the destination. Default: what suits it.',
+          },
         },
       },
     },

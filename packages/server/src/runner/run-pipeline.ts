@@ -76,7 +76,8 @@ export const runPipeline = async (options: RunOptions): Promise<RunOutcome> => {
         }),
   })
   const start = options.fullRefresh === true ? undefined : override === undefined ? begun.state?.text : override.text
-  return new PipelineRun(options, { run: begun.run.id, mode: begun.run.mode, start, ends }).run()
+  const startsOver = start === undefined && begun.state === undefined
+  return new PipelineRun(options, { run: begun.run.id, mode: begun.run.mode, start, startsOver, ends }).run()
 }
 
 const kept = (end: PipelineEnd, redact: NonNullable<RunOptions['redact']>): Record<string, never> =>
@@ -87,6 +88,8 @@ interface Begun {
   readonly mode: RunOutcome['mode']
   /** The state it starts from; undefined: the beginning. */
   readonly start: string | undefined
+  /** No state is kept at all. A full refresh is something else: should it fail, the old state still counts. */
+  readonly startsOver: boolean
   readonly ends: ResolvedEnds
 }
 
@@ -244,7 +247,12 @@ class PipelineRun {
         persister: programOf(this.#options, ends.to, folder, { side: 'persister', command: 'write', files: {}, run }),
       }
     const maps = ends.maps === undefined ? undefined : folder.write('maps.json', encodeJson(ends.maps))
-    const flags = ['--on-invalid', pipeline.onInvalid, ...(pipeline.validate ? [] : ['--no-validate'])]
+    const flags = [
+      ...['--on-invalid', pipeline.onInvalid],
+      ...(pipeline.validate ? [] : ['--no-validate']),
+      ...(pipeline.flushRecords === undefined ? [] : ['--flush-records', String(pipeline.flushRecords)]),
+      ...(pipeline.flushSeconds === undefined ? [] : ['--flush-ms', String(Math.ceil(pipeline.flushSeconds * 1000))]),
+    ]
     return {
       streamer,
       persister: programOf(this.#options, ends.to, folder, {
@@ -253,6 +261,7 @@ class PipelineRun {
         files: { maps },
         flags,
         run,
+        startsOver: this.#begun.startsOver,
       }),
     }
   }
