@@ -8,9 +8,13 @@ import { aliases, type CommandEntry, commandTable, groupDefaults, groups } from 
 
 /** Runs millrace with these arguments and ends the process. Never rejects. */
 export const main = async (argv: readonly string[]): Promise<void> => {
+  let lost: NodeJS.ErrnoException | undefined
   process.stdout.on('error', (e: NodeJS.ErrnoException) => {
-    // `millrace runs list | head -1`: the reader has what it wanted. Commands that write messages look for themselves.
-    if (e.code === 'EPIPE' && process.stdout.listenerCount('error') === 1) process.exit(0)
+    // Commands that write messages look for themselves.
+    if (process.stdout.listenerCount('error') > 1) return
+    // `millrace runs list | head -1`: the reader has what it wanted.
+    if (e.code === 'EPIPE') process.exit(0)
+    lost ??= e
   })
   process.stderr.on('error', () => {})
   let code: number
@@ -26,6 +30,7 @@ export const main = async (argv: readonly string[]): Promise<void> => {
     })
   }
   await drained()
+  if (lost !== undefined && code === 0) code = await failLost(lost, argv, found)
   process.exit(code)
 }
 
@@ -116,6 +121,22 @@ const overview = (entries: readonly CommandEntry[]): string => {
   return `${head}\nUsage: millrace ${whole ? '<command>' : `${first} <command>`} [options]; each command answers --help.\n${Object.values(groups).map(of).join('')}${tail}`
 }
 
+/** An answer that could not be written was not given, whatever was done: `millrace runs > /dev/full`. */
+const failLost = async (
+  e: NodeJS.ErrnoException,
+  argv: readonly string[],
+  found: Found | undefined,
+): Promise<number> => {
+  const { MillraceError } = await import('@millrace/sdk')
+  const why = e.code === 'ENOSPC' ? 'the disk is full' : (e.code ?? e.message)
+  const fix = 'What the command did is done; only its answer could not be written.'
+  return await fail(
+    new MillraceError('DESTINATION_UNAVAILABLE', { what: 'stdout', why, fix }, { cause: e }),
+    argv,
+    found,
+  )
+}
+
 const fail = async (e: unknown, argv: readonly string[], found: Found | undefined): Promise<number> => {
   const [{ exitCodeFor, failureText }, { logFormatOf }] = await Promise.all([
     import('./command/failure.ts'),
@@ -127,7 +148,9 @@ const fail = async (e: unknown, argv: readonly string[], found: Found | undefine
   const code = exitCodeFor(e)
   // A slip of the pen is for the one who typed it; everything else belongs into the log, where there is one.
   const logs =
-    found?.is === 'command' && found.entry.logs === true && code !== 64 && logFormatOf(asked, process.env) === 'json'
+    found?.is === 'command' &&
+    code !== 64 &&
+    (found.entry.logs === true ? logFormatOf(asked, process.env) : asked) === 'json'
   process.stderr.write(failureText(e, argv.includes('--json') ? 'json' : logs ? 'log' : 'text'))
   return code
 }
@@ -135,7 +158,11 @@ const fail = async (e: unknown, argv: readonly string[], found: Found | undefine
 /** Waits until what was written to a pipe has left, or its reader is gone. */
 const drained = async (): Promise<void> => {
   for (const stream of [process.stdout, process.stderr]) {
-    if (stream.writableLength === 0 || stream.destroyed) continue
+    if (stream.writableLength === 0 || stream.destroyed) {
+      // A file is written at once, but that it could not be is told a turn later.
+      await new Promise(setImmediate)
+      continue
+    }
     await new Promise<void>((done) => {
       stream.once('close', done)
       stream.write('', () => done())

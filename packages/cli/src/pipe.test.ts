@@ -239,7 +239,7 @@ test('any generation goes through: --to-format and convert', async () => {
   }
   assert.match(
     (await millrace(['convert', '--to', 'xml'], { cwd })).stderr,
-    /Allowed choices are singer, 0\.1-jsonline, 0\.1-transit/,
+    /--to: "xml" is not one of singer, 0\.1-jsonline, 0\.1-transit/,
   )
 })
 

@@ -80,6 +80,7 @@ test('Ctrl-C once stops a run: its books are kept, no process is left, and the n
   child.kill('SIGINT')
   const { code, stderr } = await ended
   assert.equal(code, 130, stderr)
+  assert.match(stderr, /stopped by SIGINT/)
   assert.match(stderr, /was stopped after/)
   assert.deepEqual(processesOf(marker), [])
   const [run] = JSON.parse((await millrace(['runs', '--json'], { cwd: folder.path })).stdout) as {

@@ -30,6 +30,12 @@ const systemWords: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
 }
 
+/** Why a file could not be read, in words. */
+export const fileTrouble = (e: unknown): string => {
+  const code = systemCode(e)
+  return systemWords[code ?? ''] ?? code ?? 'it cannot be read'
+}
+
 /** A file that cannot be used is not a mistake of ours. */
 const shownError = (e: unknown): MillraceError => {
   const { path } = e as { readonly path?: unknown }

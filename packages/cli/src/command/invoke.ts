@@ -1,5 +1,5 @@
 /** Parses the arguments of one command with commander, prints its help, and runs it. */
-import { MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError, nearest } from '@millrace/sdk'
 import { Command, CommanderError, Option } from 'commander'
 import { createContext } from './context.ts'
 import { type CommandDefinition, type CommandSource, commonOptions, type OptionDefinition } from './definition.ts'
@@ -26,8 +26,14 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
     )
   }
   const options = new OptionValues(command.opts())
-  const context = createContext(options)
-  return (await definition.run({ args: command.args, options, context })) ?? 0
+  try {
+    const context = createContext(options)
+    return (await definition.run({ args: command.args, options, context })) ?? 0
+  } catch (e) {
+    // What was typed wrongly is explained by the help of this command.
+    if (!isMillraceError(e) || e.code !== 'COMMAND_USAGE' || e.details['fix'] !== undefined) throw e
+    throw new MillraceError('COMMAND_USAGE', { ...e.details, fix: `See \`millrace ${words} --help\`.` }, { cause: e })
+  }
 }
 
 const commanderOf = (path: string, definition: CommandDefinition): Command => {
@@ -64,9 +70,18 @@ const optionOf = ({ flags, doc, choices, repeatable }: OptionDefinition): Option
 const helpTail = ({ examples, more }: CommandDefinition): string =>
   `\nExamples:\n${examples.map((e) => `  $ ${e.run}\n      ${e.does}\n`).join('')}${more === undefined ? '' : `\n${more.trimEnd()}\n`}`
 
-/** Commander's sentence without its "error:" and on one line. */
-const reasonOf = (e: CommanderError): string =>
-  e.message
+/** Commander's sentence without its "error:" and on one line; a wrong choice in our own words. */
+const reasonOf = (e: CommanderError): string => {
+  const said = e.message
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
     .trim()
+  const choice =
+    /^(?:command-argument value|option '(?:-\w, )?(--[\w.-]+)[^']*' argument) '(.*)' is invalid.* Allowed choices are (.*)\.$/.exec(
+      said,
+    )
+  if (choice === null) return said
+  const [, flag, typed = '', choices = ''] = choice
+  const near = nearest(typed, choices.split(', '))
+  return `${flag === undefined ? '' : `${flag}: `}"${typed}" is not one of ${choices}${near.length > 0 ? ` — did you mean ${near.join(' or ')}?` : ''}`
+}

@@ -22,6 +22,9 @@ export interface StopSignals extends Disposable {
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** An AbortError, as whoever takes a signal expects one, that says which signal it was. */
+const reasonOf = (name: string): DOMException => new DOMException(name, 'AbortError')
+
 /** Listens until disposed. `onStop` is told of the first signal, to say something. */
 export const listenForStop = (onStop: (signal: string) => void = () => {}): StopSignals => {
   const stop = new AbortController()
@@ -32,11 +35,11 @@ export const listenForStop = (onStop: (signal: string) => void = () => {}): Stop
     if (first === undefined) {
       first = { name, atMs: performance.now() }
       onStop(name)
-      stop.abort()
+      stop.abort(reasonOf(name))
       return
     }
     if (performance.now() - first.atMs < within || kill.signal.aborted) return
-    kill.abort()
+    kill.abort(reasonOf(name))
     // Whoever listens to `kill` ends its children in this turn; nothing is waited for.
     setTimeout(() => process.exit(exitCodes.interrupted), 50)
   }

@@ -12,23 +12,29 @@ export const command: CommandSource = {
     { run: 'millrace dead-letters show 12', does: 'the reason and the record' },
     { run: 'millrace dead-letters show 12 --json', does: 'with its schema' },
   ],
-  run: async ({ args, context }) =>
-    await withStore(context, (store) => {
-      const letter = /^\d+$/.test(args[0] ?? '') ? store.findDeadLetter(Number(args[0])) : undefined
-      if (letter === undefined)
-        throw new MillraceError('COMMAND_USAGE', {
-          why: `there is no dead letter "${args[0]}"`,
-          fix: '`millrace dead-letters list` lists them.',
-        })
-      if (context.json) return context.printJson(letter)
-      const { style, print } = context
-      print(
-        `${style.bold(`dead letter ${letter.id}`)} of ${letter.pipeline}, run ${letter.run}, ${moment(letter.at)}\n`,
-      )
-      print(
-        `${letter.substream === '' ? 'unreadable line' : letter.substream}, line ${letter.line}: ${oneLine(letter.reason)}   [${letter.code}]\n`,
-      )
-      if (letter.replayedAt !== undefined) print(`replayed ${moment(letter.replayedAt)}\n`)
-      return print(`\n${oneLine(letter.text)}\n`)
-    }),
+  run: async ({ args, context }) => {
+    const none = (): MillraceError =>
+      new MillraceError('COMMAND_USAGE', {
+        why: `there is no dead letter "${args[0]}"`,
+        fix: '`millrace dead-letters list` lists them.',
+      })
+    await withStore(
+      context,
+      (store) => {
+        const letter = /^\d+$/.test(args[0] ?? '') ? store.findDeadLetter(Number(args[0])) : undefined
+        if (letter === undefined) throw none()
+        if (context.json) return context.printJson(letter)
+        const { style, print } = context
+        print(
+          `${style.bold(`dead letter ${letter.id}`)} of ${letter.pipeline}, run ${letter.run}, ${moment(letter.at)}\n`,
+        )
+        print(
+          `${letter.substream === '' ? 'unreadable line' : letter.substream}, line ${letter.line}: ${oneLine(letter.reason)}   [${letter.code}]\n`,
+        )
+        if (letter.replayedAt !== undefined) print(`replayed ${moment(letter.replayedAt)}\n`)
+        return print(`\n${oneLine(letter.text)}\n`)
+      },
+      none,
+    )
+  },
 }

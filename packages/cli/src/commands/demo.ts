@@ -71,6 +71,8 @@ const again = (cwd: string = process.cwd()): string =>
 const forPeople = (context: CommandContext): CommandContext => ({
   ...context,
   logFormat: 'text',
+  // What tables were made and altered is for logs that are kept.
+  logLevel: context.logLevel === 'info' ? 'warn' : context.logLevel,
   log: createLogger({
     format: 'text',
     level: context.quiet ? 'warn' : 'info',

@@ -1,5 +1,14 @@
-import { isMillraceError, isObject, type Json, resolveConfig, silentLogger, toMillraceError } from '@millrace/sdk'
 import {
+  isMillraceError,
+  isObject,
+  type Json,
+  MillraceError,
+  resolveConfig,
+  silentLogger,
+  toMillraceError,
+} from '@millrace/sdk'
+import {
+  destinationPlace,
   discoverCatalog,
   endName,
   hasStore,
@@ -89,10 +98,10 @@ interface Start {
   readonly state: string | null
 }
 
-/** Where a run would begin. Looks only: a store that is not there is not made. */
+/** Where a run would begin. Looks only: a store that is not there is not made. Throws what a run would refuse for. */
 const startOf = (pipeline: Pipeline, dir: string, isFull: boolean): Start => {
   if (isFull) return { mode: 'full', why: 'from the beginning, as --full-refresh says', state: null }
-  const entry = hasStore(dir) ? storedState(pipeline.name, dir) : undefined
+  const entry = hasStore(dir) ? storedState(pipeline, dir) : undefined
   if (entry?.text === undefined) return { mode: 'full', why: 'from the beginning: no state is stored', state: null }
   const by = entry.origin === 'run' ? `run ${entry.run}` : `a ${entry.origin} of the state`
   return {
@@ -102,9 +111,14 @@ const startOf = (pipeline: Pipeline, dir: string, isFull: boolean): Start => {
   }
 }
 
-const storedState = (name: string, dir: string): StateEntry | undefined => {
+const storedState = (pipeline: Pipeline, dir: string): StateEntry | undefined => {
   using store = openStore(dir)
-  return store.stateOf(name)
+  const entry = store.stateOf(pipeline.name)
+  const made = entry?.run === undefined ? undefined : store.getRun(entry.run).place
+  const now = destinationPlace(pipeline)
+  if (made !== undefined && now !== undefined && made !== now)
+    throw new MillraceError('STATE_OF_OTHER_DESTINATION', { pipeline: pipeline.name, made, now })
+  return entry
 }
 
 interface DestinationPlan {

@@ -1,5 +1,7 @@
+import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { openDatabaseReader, sqlName } from '@millrace/connectors'
+import { MillraceError } from '@millrace/sdk'
 import type { CommandSource } from '../command/definition.ts'
 import { count } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
@@ -20,6 +22,11 @@ export const command: CommandSource = {
   ],
   run: async ({ args, context }) => {
     const [file, sql] = args as readonly [string, string | undefined]
+    if (statSync(resolve(context.cwd, file), { throwIfNoEntry: false })?.isFile() !== true)
+      throw new MillraceError('COMMAND_USAGE', {
+        why: `${file}: ${existsSync(resolve(context.cwd, file)) ? 'it is no file' : 'there is no such file'}`,
+        fix: 'Give the path of a SQLite or DuckDB file.',
+      })
     await using database = await openDatabaseReader(resolve(context.cwd, file))
     if (sql === undefined) {
       const tables: { readonly table: string; readonly rows: number }[] = []

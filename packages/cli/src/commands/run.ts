@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { MillraceError, systemCode } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk'
 import { openStore, type Pipeline, runPipeline, type RunOptions, type RunOutcome } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import type { CommandSource } from '../command/definition.ts'
+import { fileTrouble } from '../command/failure.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { choosePipeline, pipelineCommand } from '../project/chosen-pipeline.ts'
 import { programsOf } from '../project/programs.ts'
@@ -32,7 +33,10 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
       run: 'millrace run --from git --from.path . --to duckdb --to.path out.duckdb',
       does: 'put together here; its state is kept all the same',
     },
-    { run: 'millrace run --from-exec "tap-github --config tap.json" --to jsonl --to.path out', does: 'any Singer tap' },
+    {
+      run: `millrace run --from-exec 'tap-github --config tap.json \${MILLRACE_STATE:+--state "$MILLRACE_STATE"}' --to jsonl --to.path out`,
+      does: 'any Singer tap, given the state that is stored where there is one',
+    },
   ],
   more: 'Exit codes: 0 done, 64 wrong usage, 65 bad data, 69 and 75 try again later, 70 our mistake or open books, 78 settings, 130 stopped.',
   run: async ({ args, options, context }) => {
@@ -91,10 +95,6 @@ const stateText = (file: string, cwd: string): string => {
   try {
     return readFileSync(resolve(cwd, file), 'utf8')
   } catch (e) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      { source: file, why: systemCode(e) ?? 'it cannot be read' },
-      { cause: e },
-    )
+    throw new MillraceError('STATE_UNREADABLE', { source: file, why: fileTrouble(e) }, { cause: e })
   }
 }

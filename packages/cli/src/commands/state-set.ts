@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { MillraceError, nearest, systemCode } from '@millrace/sdk'
+import { MillraceError, nearest } from '@millrace/sdk'
 import { findProject, isEmptier, readProject, readStateText } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
+import { fileTrouble } from '../command/failure.ts'
 import { stateLine } from '../project/show-state.ts'
 import { openProjectStore } from '../project/store.ts'
 
@@ -54,11 +55,7 @@ const contentOf = (file: string, cwd: string): string => {
   try {
     return readFileSync(file === '-' ? 0 : resolve(cwd, file), 'utf8')
   } catch (e) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      { source: file, why: systemCode(e) ?? 'it cannot be read' },
-      { cause: e },
-    )
+    throw new MillraceError('STATE_UNREADABLE', { source: file, why: fileTrouble(e) }, { cause: e })
   }
 }
 

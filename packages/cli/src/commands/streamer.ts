@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type Json, MillraceError, parseStateFile, runStreamer, type Streamer } from '@millrace/sdk'
+import { isObject, type Json, MillraceError, parseStateFile, runStreamer, type Streamer } from '@millrace/sdk'
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
+import { fileTrouble } from '../command/failure.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { authorError } from '../connector/author-error.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
@@ -93,13 +94,12 @@ const readState = (path: string, shownAs: string): Json | undefined => {
   try {
     content = readFileSync(path, 'utf8')
   } catch (e) {
-    throw new MillraceError(
-      'STATE_UNREADABLE',
-      { source: shownAs, why: (e as NodeJS.ErrnoException).code ?? 'it cannot be read' },
-      { cause: e },
-    )
+    throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: fileTrouble(e) }, { cause: e })
   }
-  return parseStateFile(content, shownAs)
+  const state = parseStateFile(content, shownAs)
+  if (state !== undefined && state !== null && !isObject(state))
+    throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: 'it is not a JSON object' })
+  return state
 }
 
 export const command: CommandSource = connectorCommand<Streamer>({ kind: 'streamer', define })

@@ -47,7 +47,6 @@ export const commandTable: readonly CommandEntry[] = [
     '[path]',
     'the history of a git repository into a database, incrementally',
     () => import('./demo.ts'),
-    true,
   ),
   entry('start', 'init', '', 'make millrace.yaml here', () => import('./init.ts')),
   entry(

@@ -2,7 +2,7 @@ import { findProject, projectEnvironment, readProject, type RunRecord, type Stor
 import type { CommandSource } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { connectorCommands } from '../project/programs.ts'
-import { runId, storeFolder, withStore } from '../project/store.ts'
+import { noRun, runId, storeFolder, withStore } from '../project/store.ts'
 import { count } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
@@ -12,39 +12,45 @@ export const command: CommandSource = {
   json: true,
   examples: [
     { run: 'millrace verify last', does: 'the newest run' },
-    { run: 'millrace verify 01JF --json', does: 'one run, for a program' },
+    { run: 'millrace verify last --json', does: 'the same, for a program' },
   ],
   run: async ({ args, context }) =>
-    await withStore(context, async (store) => {
-      using stop = listenForStop()
-      const run = runToVerify(store, args[0])
-      const file = findProject(context.cwd)
-      const pipeline = file === undefined ? undefined : (await readProject(file)).pipelines.get(run.pipeline)
-      const report = await verifyRun({
-        store,
-        run: run.id,
-        commands: connectorCommands,
-        env: projectEnvironment(storeFolder(context.cwd), process.env),
-        signal: stop.stop,
-        onLog: (line) => context.log.debug(line),
-        ...(pipeline === undefined ? {} : { pipeline }),
-      })
-      if (context.json) return context.printJson(report)
-      context.print(
-        renderTable({
-          columns: ['substream', { title: 'rows', align: 'right' }, { title: 'expected', align: 'right' }, 'found'],
-          rows: report.substreams.map((s) => [
-            s.substream,
-            count(s.rows),
-            count(s.expected),
-            s.evidenceOf === run.id ? 'as this run left it' : `as run ${s.evidenceOf} left it`,
-          ]),
-          width: context.width,
-          heading: context.style.dim,
-        }),
-      )
-      context.say(`${context.wordStyle.green('The destination holds')} what run ${run.id} of ${run.pipeline} stored.\n`)
-    }),
+    await withStore(
+      context,
+      async (store) => {
+        using stop = listenForStop()
+        const run = runToVerify(store, args[0])
+        const file = findProject(context.cwd)
+        const pipeline = file === undefined ? undefined : (await readProject(file)).pipelines.get(run.pipeline)
+        const report = await verifyRun({
+          store,
+          run: run.id,
+          commands: connectorCommands,
+          env: projectEnvironment(storeFolder(context.cwd), process.env),
+          signal: stop.stop,
+          onLog: (line) => context.log.debug(line),
+          ...(pipeline === undefined ? {} : { pipeline }),
+        })
+        if (context.json) return context.printJson(report)
+        context.print(
+          renderTable({
+            columns: ['substream', { title: 'rows', align: 'right' }, { title: 'expected', align: 'right' }, 'found'],
+            rows: report.substreams.map((s) => [
+              s.substream,
+              count(s.rows),
+              count(s.expected),
+              s.evidenceOf === run.id ? 'as this run left it' : `as run ${s.evidenceOf} left it`,
+            ]),
+            width: context.width,
+            heading: context.style.dim,
+          }),
+        )
+        context.say(
+          `${context.wordStyle.green('The destination holds')} what run ${run.id} of ${run.pipeline} stored.\n`,
+        )
+      },
+      noRun(args[0], context),
+    ),
 }
 
 /** The run that was named; for `last` the newest that left evidence, for a run that found nothing new leaves none. */

@@ -23,7 +23,10 @@ const fromOptions: readonly OptionDefinition[] = [
   { flags: '--from <streamer>', doc: 'the streamer: its name, or the file of one of your own' },
   { flags: '--from.<setting> <value>', doc: 'one of its settings, such as --from.path' },
   { flags: '--from-config <file>', doc: 'its settings as a JSON object' },
-  { flags: '--from-exec <command>', doc: 'any Singer tap: a command for the shell' },
+  {
+    flags: '--from-exec <command>',
+    doc: 'any Singer tap: a command for the shell, which finds its state in $MILLRACE_STATE',
+  },
 ]
 const toOptions: readonly OptionDefinition[] = [
   { flags: '--to <persister>', doc: 'the persister: its name, or the file of one of your own' },

@@ -1,6 +1,7 @@
 /**
  * What a person sees of a run while it goes: a block that is repainted on a terminal, lines of the log elsewhere.
  */
+import type { LogFields } from '@millrace/sdk'
 import { endName, type Pipeline, type ProgressEvent, type RunEvent } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import { count, counted, duration, size } from '../terminal/format.ts'
@@ -103,9 +104,11 @@ const loggedView = (pipeline: Pipeline, context: CommandContext): RunView => {
         case 'dead-letters':
           log.warn('records were set aside', { count: event.count })
           return
-        case 'log':
-          log[isLastWord(event.line) ? 'debug' : event.level](plainLine(event.line), { side: event.side })
+        case 'log': {
+          const { message, fields } = saidIn(event.line)
+          log[isLastWord(event.line) ? 'debug' : event.level](message, { ...fields, side: event.side })
           return
+        }
         case 'stopping':
           log.info('stopping', { why: event.why })
           return
@@ -120,15 +123,31 @@ const loggedView = (pipeline: Pipeline, context: CommandContext): RunView => {
 /** Why one of our own programs ended: the run says it itself, with its fix. */
 const isLastWord = (line: string): boolean => /^\{"time".*"level":"error".*"exit":\d+\}$/.test(line)
 
-/** The sentence of a log line: the message of a JSON line with its fields, any other line as it is. */
-const plainLine = (line: string): string => {
-  if (!line.startsWith('{')) return oneLine(line.replace(/^(DEBUG|INFO|WARNING|CRITICAL|ERROR) /, ''))
+/** What a log line says: the message and fields of a JSON line, any other line as it is. */
+const saidIn = (line: string): { readonly message: string; readonly fields: LogFields } => {
+  if (!line.startsWith('{'))
+    return { message: oneLine(line.replace(/^(DEBUG|INFO|WARNING|CRITICAL|ERROR) /, '')), fields: {} }
   try {
     const { time: _time, level: _level, message, ...fields } = JSON.parse(line) as Record<string, unknown>
-    if (typeof message !== 'string') return oneLine(line)
-    const rest = Object.entries(fields).map(([k, v]) => ` ${k}=${typeof v === 'string' ? v : JSON.stringify(v)}`)
-    return oneLine(`${message}${rest.join('')}`)
+    if (typeof message !== 'string') return { message: oneLine(line), fields: {} }
+    return {
+      message: oneLine(message),
+      fields: Object.fromEntries(
+        Object.entries(fields).map(([k, v]) => [
+          k,
+          typeof v === 'number' || typeof v === 'boolean' ? v : oneLine(typeof v === 'string' ? v : JSON.stringify(v)),
+        ]),
+      ),
+    }
   } catch {
-    return oneLine(line)
+    return { message: oneLine(line), fields: {} }
   }
+}
+
+/** The same as one line for a person. */
+const plainLine = (line: string): string => {
+  const { message, fields } = saidIn(line)
+  return `${message}${Object.entries(fields)
+    .map(([k, v]) => ` ${k}=${v}`)
+    .join('')}`
 }

@@ -10,39 +10,47 @@ export const booksTable = (
   books: Books,
   o: { readonly style: Style; readonly width: number | undefined; readonly complete: boolean },
 ): string => {
-  const rows = Object.entries(books)
-  if (rows.length === 0) return ''
+  const all = Object.entries(books)
+  if (all.length === 0) return ''
+  const rows = all.filter(([, b]) => b.received.records > 0 || (b.emitted?.records ?? 0) > 0)
+  const idle = all.filter((entry) => !rows.includes(entry)).map(([substream]) => substream)
+  const idleLine = idle.length === 0 ? '' : `${o.style.dim('no records:')} ${idle.join(', ')}\n`
   // On a narrow terminal the digests go first; `runs show --json` has them.
   const hasRoom = o.width === undefined || o.width >= 100
   const right = (title: string): { readonly title: string; readonly align: 'right' } => ({ title, align: 'right' })
-  const table = renderTable({
-    columns: [
-      'substream',
-      right('emitted'),
-      right('received'),
-      right('stored'),
-      right('filtered'),
-      right('set aside'),
-      right('bytes'),
-      ...(hasRoom ? ['digest'] : []),
-    ],
-    rows: rows.map(([substream, b]) => [
-      substream,
-      b.emitted === undefined ? '' : count(b.emitted.records),
-      count(b.received.records),
-      count(b.stored.records),
-      count(b.filtered.records),
-      count(b.deadLettered.records),
-      size(b.received.bytes),
-      ...(hasRoom ? [b.received.digest] : []),
-    ]),
-    width: o.width,
-    heading: o.style.dim,
-  })
+  const table =
+    rows.length === 0
+      ? ''
+      : renderTable({
+          columns: [
+            'substream',
+            right('emitted'),
+            right('received'),
+            right('stored'),
+            right('filtered'),
+            right('set aside'),
+            right('bytes'),
+            ...(hasRoom ? ['digest'] : []),
+          ],
+          rows: rows.map(([substream, b]) => [
+            substream,
+            b.emitted === undefined ? '' : count(b.emitted.records),
+            count(b.received.records),
+            count(b.stored.records),
+            count(b.filtered.records),
+            count(b.deadLettered.records),
+            size(b.received.bytes),
+            ...(hasRoom ? [b.received.digest] : []),
+          ]),
+          width: o.width,
+          heading: o.style.dim,
+        })
   const problems = openBooks(books, o.complete)
-  return problems.length === 0
-    ? `${table}${o.style.green('The books close')}: emitted = stored + filtered + set aside, by count and by digest.\n`
-    : `${table}${problems.map((p) => `${o.style.red('The books do not close')}: ${p}\n`).join('')}`
+  if (problems.length === 0)
+    return `${table}${idleLine}${o.style.green('The books close')}: emitted = stored + filtered + set aside, by count and by digest.\n`
+  // A run that was cut short is red for its own reason; what it read and did not settle comes again.
+  const words = o.complete ? o.style.red('The books do not close') : o.style.dim('Not settled when it ended')
+  return `${table}${idleLine}${problems.map((p) => `${words}: ${p}\n`).join('')}`
 }
 
 /** How long a run took, or takes. */

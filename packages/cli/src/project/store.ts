@@ -17,9 +17,12 @@ export const openProjectStore = (cwd: string): Store => openStore(storeFolder(cw
 export const withStore = async <T>(
   context: CommandContext,
   use: (store: Store) => T | Promise<T>,
+  /** What is wrong with asking for one thing where there is nothing at all. */
+  absent?: () => MillraceError,
 ): Promise<T | undefined> => {
   const folder = storeFolder(context.cwd)
   if (!hasStore(folder)) {
+    if (absent !== undefined) throw absent()
     if (context.json) context.printJson([])
     context.say(`Nothing has run in ${folder} yet. \`millrace run\` makes its store.\n`)
     return undefined
@@ -27,6 +30,13 @@ export const withStore = async <T>(
   using store = openStore(folder)
   return await use(store)
 }
+
+/** A run that was asked for where nothing ever ran. */
+export const noRun = (typed: string | undefined, context: CommandContext) => (): MillraceError =>
+  new MillraceError('RUN_UNKNOWN', {
+    run: typed ?? 'last',
+    fix: `Nothing has run in ${storeFolder(context.cwd)} yet.`,
+  })
 
 /** The name of a pipeline that the store knows: as given, or its only beginning. Throws PIPELINE_UNKNOWN. */
 export const knownPipeline = (store: Store, typed: string | undefined): string => {

@@ -299,11 +299,14 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   STORE_UNUSABLE: settings(
     (d) => `${d['file']}: ${d['why']}`,
-    () => 'The store of a project is .millrace/millrace.db; restore it from a copy or remove it to start anew.',
+    (d) =>
+      /EACCES|EPERM|EROFS|may not be written|permission/.test(String(d['why']))
+        ? 'Make the folder .millrace writable for this user, or work in another folder.'
+        : 'The store of a project is .millrace/millrace.db; restore it from a copy or remove it to start anew.',
   ),
   RUN_UNKNOWN: settings(
     (d) => `there is no run "${d['run']}"`,
-    () => '`millrace runs` lists them.',
+    (d) => String(d['fix'] ?? '`millrace runs` lists them.'),
   ),
   RUN_LOCKED: later(exitCodes.later, 409)(
     (d) => `pipeline ${d['pipeline']} is running already (run ${d['run']}, process ${d['pid']})`,
