@@ -13,6 +13,7 @@ import {
   reportVariable,
   type Resolved,
   runPersister,
+  startsOverVariable,
 } from '@millrace/sdk'
 import { loadGate } from '@millrace/connectors'
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
@@ -134,6 +135,7 @@ const sync = async (
       kill: stop.kill,
       onInvalid,
       requireSchema: given.flag('require-schema'),
+      startsOver: context.env[startsOverVariable] === '1',
       ...(await gate(input)),
       ...(letters === undefined
         ? isDry

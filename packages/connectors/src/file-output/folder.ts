@@ -25,6 +25,8 @@ export interface FolderOptions {
   readonly compression: Compression
   /** Without a dot: `jsonl`. */
   readonly extension: string
+  /** What an unfinished run left of a substream in mode replace comes again: it is begun anew. */
+  readonly startsOver?: boolean
   readonly log: Logger
 }
 
@@ -116,6 +118,7 @@ export class OutputFolder implements AsyncDisposable {
   /** The entries of a substream's files that this session goes on with, by part. */
   parts(substream: string): readonly FileEntry[] {
     const hidden = this.#options.mode === 'replace'
+    if (hidden && this.#options.startsOver === true && !this.#replaced.has(substream)) return []
     return [...this.#journal.files]
       .filter(
         ([name, e]) =>
@@ -141,6 +144,7 @@ export class OutputFolder implements AsyncDisposable {
     const name = hidden ? `${hiddenPrefix}${finalName}` : finalName
     const known = this.#open.get(name)
     if (known !== undefined) return known
+    if (hidden && this.#options.startsOver === true && !this.#replaced.has(substream)) await this.#beginAnew(substream)
     const path = this.#path(name)
     let size = await sizeOf(path)
     let entry = this.#journal.files.get(name)
@@ -176,6 +180,19 @@ export class OutputFolder implements AsyncDisposable {
     this.#open.set(name, file)
     file.needsNewline = cutLine
     return file
+  }
+
+  /** Removes what an unfinished run left of a substream. The journal that knows the files is written with the next mark. */
+  async #beginAnew(substream: string): Promise<void> {
+    const { files } = this.#journal
+    for (const [name, entry] of [...files]) {
+      if (entry.substream !== substream || entry.becomes === undefined) continue
+      this.#options.log.info('what an unfinished run left is begun anew', { file: entry.becomes, lines: entry.lines })
+      await unlink(this.#path(name)).catch((e: unknown) => {
+        if (systemCode(e) !== 'ENOENT') throw e
+      })
+      files.delete(name)
+    }
   }
 
   /** The substream whose file has this name, but for upper and lower case. */

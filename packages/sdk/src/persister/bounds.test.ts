@@ -7,8 +7,6 @@ import { dials } from '../testing/dials.ts'
 import { runPersister } from './run.ts'
 import type { PersisterRunOptions } from './run-types.ts'
 
-const MiB = 1024 * 1024
-
 /** One line a chunk, made when it is asked for. */
 async function* made(count: number, line: (i: number) => string): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < count; i++) yield Buffer.from(`${line(i)}\n`)

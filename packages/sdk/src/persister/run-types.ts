@@ -27,6 +27,8 @@ export interface PersisterRunOptions {
   /** Tells the runner; makes books with digests. */
   readonly report?: (report: Report) => void | Promise<void>
   readonly requireSchema?: boolean
+  /** {@link PersisterContext.startsOver} */
+  readonly startsOver?: boolean
   readonly maxLineBytes?: number
   /** Records gathered before they are handed to `write`. Default 10,000, and never more than `batchBytes`. */
   readonly batchRecords?: number

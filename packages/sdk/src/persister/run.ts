@@ -129,6 +129,7 @@ export const runPersister = async (persister: Persister, options: PersisterRunOp
     config: options.config as never,
     log: options.log,
     signal: options.kill ?? new AbortController().signal,
+    startsOver: options.startsOver === true,
   })
   try {
     return await new PersisterRun(persister, session, options).run()

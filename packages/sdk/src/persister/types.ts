@@ -10,6 +10,8 @@ export interface PersisterContext<C extends ConfigSpec = ConfigSpec> {
   readonly log: Logger
   /** Aborted when the run is to stop at once. */
   readonly signal: AbortSignal
+  /** No state was ever kept: whatever an unfinished run left of a substream comes again, and may be dropped. */
+  readonly startsOver?: boolean
 }
 
 /**

@@ -53,3 +53,6 @@ export type Report = ProgressReport | CommitReport | ClosedReport | FailedReport
 
 /** The variable that names the descriptor. */
 export const reportVariable = 'MILLRACE_REPORT_FD'
+
+/** Set to 1 for a persister whose run begins at the beginning, where no state was ever kept. */
+export const startsOverVariable = 'MILLRACE_STARTS_OVER'

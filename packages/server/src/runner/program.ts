@@ -1,5 +1,5 @@
 /** The command line, files and environment of each program of a pipeline. Secrets go into files only, never into arguments. */
-import { encodeJson, type JsonObject, reportVariable } from '@millrace/sdk'
+import { encodeJson, type JsonObject, reportVariable, startsOverVariable } from '@millrace/sdk'
 import { endName, type PipelineEnd } from '../domain/pipeline.ts'
 import { resolveEnd, type ResolvedEnd, resolveMaps } from '../project/references.ts'
 import { concealer } from './conceal.ts'
@@ -50,6 +50,8 @@ interface Call {
   }
   readonly flags?: readonly string[]
   readonly run?: string
+  /** For a persister: the run begins at the beginning, and no state is kept from before. */
+  readonly startsOver?: boolean
 }
 
 const words: Readonly<Record<Call['command'], readonly string[]>> = {
@@ -88,6 +90,7 @@ export const programOf = (
     MILLRACE_PIPELINE: pipeline.name,
     [reportVariable]: '3',
     ...(call.run === undefined ? {} : { MILLRACE_RUN: call.run }),
+    ...(call.startsOver === true ? { [startsOverVariable]: '1' } : {}),
     ...(end.kind === 'exec' && typeof end.exec === 'string'
       ? {
           MILLRACE_COMMAND: call.command,

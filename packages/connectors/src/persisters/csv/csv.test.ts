@@ -64,6 +64,29 @@ describe('csv', () => {
     )
   })
 
+  it('replace begins anew what an unfinished run left, all parts of it, where no state was ever kept', async () => {
+    const path = folder()
+    const config = resolveConfig(csv.config, { kind: 'persister', name: 'csv', file: { path, mode: 'replace' } }).config
+    const run = async (texts: readonly string[], finish: boolean): Promise<void> => {
+      await using s = await csv.open({
+        config: config as ConfigOf<never>,
+        log: silentLogger,
+        signal: new AbortController().signal,
+        startsOver: true,
+      })
+      for (const text of texts) await s.write('s', [record(text)])
+      await s.flush()
+      if (finish) await s.finish?.()
+    }
+    await run(['{"id":1}', '{"id":2,"more":true}'], false)
+    await run(['{"id":1}', '{"id":2}'], true)
+    assert.deepEqual(
+      readdirSync(path).filter((n) => !n.startsWith('.millrace')),
+      ['s.csv'],
+    )
+    assert.equal(read(path).replaceAll('\r', ''), 'id\n1\n2\n')
+  })
+
   it('the dialect: delimiter, quote, no header, null text, line end', async () => {
     const path = folder()
     const settings = { delimiter: 'tab', quote: "'", header: false, nullText: '\\N', lineEnding: 'crlf' }

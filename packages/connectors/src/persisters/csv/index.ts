@@ -209,9 +209,9 @@ export const csv: Persister = definePersister({
   doc: 'Appends records to CSV files, one file for each substream.',
   config: settings,
   supports: { upsert: false, exactNumbers: true, versions: false, opensRecords: false },
-  async open({ config, log }) {
+  async open({ config, log, startsOver = false }) {
     const dialect = new Dialect(config)
-    return new CsvSession(config, dialect, await OutputFolder.open({ ...config, extension: 'csv', log }))
+    return new CsvSession(config, dialect, await OutputFolder.open({ ...config, startsOver, extension: 'csv', log }))
   },
   check: async ({ config }) => {
     new Dialect(config)

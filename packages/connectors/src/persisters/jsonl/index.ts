@@ -82,8 +82,8 @@ export const jsonl: Persister = definePersister({
   doc: 'Appends records to files of JSON lines, one file for each substream.',
   config: fileSettings,
   supports: { upsert: false, exactNumbers: true, versions: false, opensRecords: false },
-  async open({ config, log }) {
-    const folder = await OutputFolder.open({ ...config, extension: 'jsonl', log })
+  async open({ config, log, startsOver = false }) {
+    const folder = await OutputFolder.open({ ...config, startsOver, extension: 'jsonl', log })
     return new JsonlSession(config.path, config.mode, folder)
   },
   check: async ({ config }) => await checkFolder(config.path),

@@ -115,6 +115,21 @@ describe('jsonl', () => {
     assert.equal(read(path), '{"theirs":1}\n{"a":1}\n{"theirs":2}\n{"a":2}\n')
   })
 
+  it('replace begins anew what an unfinished run left, where no state was ever kept', async () => {
+    const path = folder()
+    const open = async (): Promise<PersisterSession> =>
+      await jsonl.open({ ...context(path, { mode: 'replace' }), startsOver: true })
+    const unfinished = await open()
+    await unfinished.write('s', records('{"id":1}'))
+    await unfinished.flush()
+    await unfinished[Symbol.asyncDispose]()
+    await using again = await open()
+    await again.write('s', records('{"id":1}', '{"id":2}'))
+    await again.flush()
+    await again.finish?.()
+    assert.equal(read(path), '{"id":1}\n{"id":2}\n')
+  })
+
   it('a file that was cut short is refused, one that is gone is begun anew', async () => {
     const path = folder()
     await session(path, ['{"a":1}', '{"a":2}'])
