@@ -12,20 +12,19 @@ const NEWLINE = 10
 /** Writes records as the bytes they came as, a line each. */
 class JsonlSession implements PersisterSession {
   readonly #path: string
-  readonly #mode: 'append' | 'replace'
   readonly #folder: OutputFolder
   readonly #spool: Spool
 
-  constructor(path: string, mode: 'append' | 'replace', folder: OutputFolder) {
+  constructor(path: string, folder: OutputFolder) {
     this.#path = path
-    this.#mode = mode
     this.#folder = folder
     this.#spool = new Spool(folder)
   }
 
   async declare(schema: { readonly stream: string }): Promise<void> {
-    // A substream that comes without records empties its file; in mode append there is nothing to do yet.
-    if (this.#mode === 'replace') await this.#file(schema.stream)
+    // The journal is written with the first record: what is declared by then needs no writing of its own. And in mode
+    // replace a substream that comes without records empties its file.
+    await this.#file(schema.stream)
   }
 
   async #file(substream: string): Promise<OutputFile> {
@@ -84,7 +83,7 @@ export const jsonl: Persister = definePersister({
   supports: { upsert: false, exactNumbers: true, versions: false, opensRecords: false },
   async open({ config, log, startsOver = false }) {
     const folder = await OutputFolder.open({ ...config, startsOver, extension: 'jsonl', log })
-    return new JsonlSession(config.path, config.mode, folder)
+    return new JsonlSession(config.path, folder)
   },
   check: async ({ config }) => await checkFolder(config.path),
   verify: async ({ config }, evidence) => await verifyFiles(config.path, evidence),
