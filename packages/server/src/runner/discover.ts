@@ -2,7 +2,7 @@ import { encodeJson, isObject, type JsonObject, MillraceError, parseExact } from
 import { applySelection } from '../domain/selection.ts'
 import { ask } from './ask.ts'
 import { PrivateFolder } from './private-folder.ts'
-import { programOf, resolveEnds } from './program.ts'
+import { programOf, resolveSide } from './program.ts'
 import type { ProgramOptions } from './types.ts'
 
 export interface DiscoverOptions extends ProgramOptions {
@@ -26,7 +26,7 @@ export const discoverCatalog = async (options: DiscoverOptions): Promise<JsonObj
       why: 'a shell command is not asked for its catalog: write "exec" as a list, or leave out "select"',
     })
   using folder = new PrivateFolder()
-  const program = programOf(options, resolveEnds(options).from, folder, {
+  const program = programOf(options, resolveSide(options, 'from'), folder, {
     side: 'streamer',
     command: 'discover',
     files: {},

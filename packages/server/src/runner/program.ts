@@ -1,6 +1,6 @@
 /** The command line, files and environment of each program of a pipeline. Secrets go into files only, never into arguments. */
 import { encodeJson, type JsonObject, reportVariable, startsOverVariable } from '@millrace/sdk'
-import { endName, type PipelineEnd } from '../domain/pipeline.ts'
+import { endName } from '../domain/pipeline.ts'
 import { resolveEnd, type ResolvedEnd, resolveMaps } from '../project/references.ts'
 import { concealer } from './conceal.ts'
 import { childEnvironment } from './environment.ts'
@@ -24,15 +24,22 @@ export interface ResolvedEnds {
   readonly maps: JsonObject | undefined
 }
 
+const placesOf = (options: ProgramOptions): string => options.envPlaces ?? 'the environment and .env'
+
+/** One end with its references resolved: who asks one end alone need not have the secrets of the other. Throws CONFIG_INVALID. */
+export const resolveSide = (options: ProgramOptions, side: 'from' | 'to'): ResolvedEnd =>
+  resolveEnd(options.pipeline[side], options.env, {
+    what: `pipeline ${options.pipeline.name}, ${side}`,
+    places: placesOf(options),
+  })
+
 /** The ends of a pipeline and its maps with their references resolved. Throws CONFIG_INVALID. */
 export const resolveEnds = (options: ProgramOptions): ResolvedEnds => {
-  const places = options.envPlaces ?? 'the environment and .env'
-  const resolve = (end: PipelineEnd, side: string): ResolvedEnd =>
-    resolveEnd(end, options.env, { what: `pipeline ${options.pipeline.name}, ${side}`, places })
+  const places = placesOf(options)
   const { maps, name } = options.pipeline
   return {
-    from: resolve(options.pipeline.from, 'from'),
-    to: resolve(options.pipeline.to, 'to'),
+    from: resolveSide(options, 'from'),
+    to: resolveSide(options, 'to'),
     maps: maps === undefined ? undefined : resolveMaps(maps, options.env, { what: `pipeline ${name}, maps`, places }),
   }
 }

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: references of the project file look like templates
 import assert from 'node:assert/strict'
 import { appendFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -58,4 +59,18 @@ test('what cannot be verified is told', async () => {
     code: 'CONFIG_INVALID',
     message: /another destination/,
   })
+})
+
+test('verify needs nothing of the source: its variables may be gone', async () => {
+  using b = bench()
+  const to = connector('persister', { path: b.path })
+  const run = await b.run(
+    { from: foreign('polite', { records: 3, token: '${SOURCE_TOKEN}' }), to },
+    { env: { ...process.env, SOURCE_TOKEN: 'x' }, redact: (end) => end.config ?? {} },
+  )
+  const report = await verifyRun({ store: b.store, commands, env: process.env, run: run.run })
+  assert.deepEqual(
+    report.substreams.map((s) => s.rows),
+    [3],
+  )
 })

@@ -12,7 +12,7 @@ import { adHocPipeline, endIdentity, type Pipeline, type PipelineEnd } from '../
 import type { RunRecord, StandingEvidence, Store } from '../store/types.ts'
 import { ask } from './ask.ts'
 import { PrivateFolder } from './private-folder.ts'
-import { programOf, resolveEnds } from './program.ts'
+import { programOf, resolveSide } from './program.ts'
 import type { ProgramOptions } from './types.ts'
 
 export interface VerifyOptions extends Omit<ProgramOptions, 'pipeline'> {
@@ -105,7 +105,7 @@ const findingsOf = async (
     'evidence.json',
     encodeJson(standing.map(({ substream, rows, marks }): Evidence => ({ substream, rows, marks }))),
   )
-  const program = programOf(programs, resolveEnds(programs).to, folder, {
+  const program = programOf(programs, resolveSide(programs, 'to'), folder, {
     side: 'persister',
     command: 'verify',
     files: { evidence },
