@@ -188,6 +188,7 @@ const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
   const changes = rules.rename.size + rules.drop.size + rules.mask.size > 0
   return {
     schema,
+    hidden: new Set(rules.mask.keys()),
     apply: (record) => {
       if (filter !== undefined) {
         try {

@@ -32,6 +32,8 @@ export interface SubstreamMap {
   readonly schema: SchemaMessage
   /** The record as the persister gets it; undefined where the filter holds it back. May answer its argument. */
   readonly apply: (record: RecordMessage) => RecordMessage | undefined
+  /** Fields, by the streamer's names, whose values are hidden: no error tells them. */
+  readonly hidden?: ReadonlySet<string>
 }
 
 /** Makes the maps for a substream, or undefined where it has none. Throws CONFIG_INVALID. */

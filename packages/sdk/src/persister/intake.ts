@@ -325,7 +325,7 @@ export class Intake {
     return new MillraceError('RECORD_INVALID', {
       ...this.#where(record.line),
       stream: desk.name,
-      key: keyOf(desk.schema, record),
+      key: keyOf(desk.schema, record, desk.map?.hidden),
       field: violation.field === '' ? '(the record)' : violation.field,
       rule: violation.rule,
     })
@@ -364,12 +364,14 @@ const isAccepted = (check: RecordCheck, record: RecordMessage): boolean =>
 
 const targetOf = (desk: Desk): string => desk.map?.schema.stream ?? desk.name
 
-/** The key of a record in words: `id=17`, `(none)` where the substream has no keys. */
-const keyOf = (schema: SchemaMessage, record: RecordMessage): string => {
+/** The key of a record in words: `id=17`, `(none)` where the substream has no keys. A hidden field's value is not told. */
+const keyOf = (schema: SchemaMessage, record: RecordMessage, hidden: ReadonlySet<string> | undefined): string => {
   if (schema.keyProperties.length === 0) return '(none)'
   try {
     const values = record.record
-    return schema.keyProperties.map((k) => `${k}=${encodeJson(values[k] ?? null).slice(0, 60)}`).join(', ')
+    const shown = (k: string): string =>
+      hidden?.has(k) === true ? '(masked)' : encodeJson(values[k] ?? null).slice(0, 60)
+    return schema.keyProperties.map((k) => `${k}=${shown(k)}`).join(', ')
   } catch {
     return '(unreadable)'
   }

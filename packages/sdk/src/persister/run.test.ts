@@ -342,6 +342,20 @@ describe('running a persister', () => {
     assert.equal(books['s']?.deadLettered.bytes, 8)
   })
 
+  it('does not tell the value of a key that is masked', async () => {
+    const d = dials()
+    const { error } = await run(
+      d,
+      [schema('s', ['mail', 'id']), '{"type":"RECORD","stream":"s","record":{"id":666,"mail":"a@b"}}'],
+      {
+        compileSchema: idIs((id) => id === 666),
+        compileMap: (s) => ({ schema: s, apply: (r) => r, hidden: new Set(['mail']) }),
+      },
+    )
+    assert.match((error as Error).message, /mail=\(masked\), id=666/)
+    assert.doesNotMatch((error as Error).message, /a@b/)
+  })
+
   it('sets a line aside that is too long, with its beginning only', async () => {
     const d = dials()
     const long = `{"type":"RECORD","stream":"s","record":{"id":2,"t":"${'x'.repeat(2_000)}"}}`
