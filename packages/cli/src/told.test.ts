@@ -143,3 +143,20 @@ test('a pipeline put together from a module is named after it, without its folde
   assert.equal(names.length, 2)
   for (const name of names) assert.match(name, /^weather-to-jsonl-[0-9a-f]{6}$/)
 })
+
+test('a wrong setting of a pipeline is told by where it was written, and no run is begun', async () => {
+  using folder = temporaryFolder()
+  const cwd = folder.path
+  const { code, stderr } = await millrace(
+    ['run', '--from', 'hello', '--from.updates', '30', '--to', 'jsonl', '--to.path', 'out'],
+    { cwd },
+  )
+  assert.equal(code, 78)
+  assert.match(stderr, /updates must be a number from 0 to 0\.99 \(from .*in the command line\)/)
+  writeFileSync(
+    join(cwd, 'millrace.yaml'),
+    'version: 1\npipelines:\n  p:\n    from: { streamer: hello, config: { updates: 30 } }\n    to: { persister: jsonl, config: { path: out } }\n',
+  )
+  assert.match((await millrace(['run', 'p'], { cwd })).stderr, /in millrace\.yaml\)/)
+  assert.equal(existsSync(join(cwd, '.millrace')), false)
+})

@@ -8,6 +8,7 @@ import { fileTrouble } from '../command/failure.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { choosePipeline, pipelineCommand } from '../project/chosen-pipeline.ts'
 import { programsOf } from '../project/programs.ts'
+import { refuseWrongSettings } from '../project/settings.ts'
 import { tellOutcome } from '../project/run-end.ts'
 import { createRunView } from '../project/run-view.ts'
 
@@ -40,7 +41,8 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
   ],
   more: 'Exit codes: 0 done, 64 wrong usage, 65 bad data, 69 and 75 try again later, 70 our mistake or open books, 78 settings, 130 stopped.',
   run: async ({ args, options, context }) => {
-    const { pipeline, dir } = await choosePipeline(args, options, { flags, context, sides: 'both' })
+    const { pipeline, dir, writtenIn } = await choosePipeline(args, options, { flags, context, sides: 'both' })
+    await refuseWrongSettings(pipeline, dir, writtenIn)
     const onInvalid = options.text('on-invalid')
     const stateFile = options.text('state')
     const seconds = options.whole('idle-timeout', 1)

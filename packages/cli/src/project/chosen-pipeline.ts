@@ -86,6 +86,8 @@ export interface ChosenPipeline {
   readonly pipeline: Pipeline
   /** The folder whose store it uses. */
   readonly dir: string
+  /** Where its settings stand, in words. */
+  readonly writtenIn: string
 }
 
 /** Throws COMMAND_USAGE where nothing, or two things, are named; PROJECT_*, PIPELINE_UNKNOWN, REGISTRY_UNKNOWN. */
@@ -113,6 +115,7 @@ export const choosePipeline = async (
   return {
     pipeline: adHocPipeline({ from, to, cwd: context.cwd, ...(select === undefined ? {} : { select }) }),
     dir: storeFolder(context.cwd),
+    writtenIn: 'the command line',
   }
 }
 
@@ -137,7 +140,11 @@ const named = async (
     })
   const pipeline = getPipeline(project, chosen)
   const select = selectionFrom(options)
-  return { pipeline: select === undefined ? pipeline : { ...pipeline, select }, dir: project.dir }
+  return {
+    pipeline: select === undefined ? pipeline : { ...pipeline, select },
+    dir: project.dir,
+    writtenIn: 'millrace.yaml',
+  }
 }
 
 const endOf = async (
