@@ -2,6 +2,7 @@ import { encodeJson, isObject, type JsonObject, MillraceError, parseExact } from
 import { applySelection } from '../domain/selection.ts'
 import { ask } from './ask.ts'
 import { PrivateFolder } from './private-folder.ts'
+import { endName } from '../domain/pipeline.ts'
 import { programOf, resolveSide } from './program.ts'
 import type { ProgramOptions } from './types.ts'
 
@@ -23,6 +24,7 @@ export const discoverCatalog = async (options: DiscoverOptions): Promise<JsonObj
     !pipeline.from.exec.includes('MILLRACE_COMMAND')
   )
     throw new MillraceError('CATALOG_INVALID', {
+      file: `of ${endName(pipeline.from)}`,
       why: 'a shell command is not asked for its catalog: write "exec" as a list, or leave out "select"',
     })
   using folder = new PrivateFolder()
