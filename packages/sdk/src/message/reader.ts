@@ -29,6 +29,7 @@ import { jsonFault, RecordMessage } from './record.ts'
 import { NO_TAIL, type Prefix, RecordShapes, type Tail } from './record-shapes.ts'
 import { decodeTransit, toJson } from './transit.ts'
 import type { Message } from './types.ts'
+import { isAsSingerHasIt, UntouchedLines } from './untouched-lines.ts'
 
 /** A line longer than this is refused unless the caller says otherwise. */
 export const defaultMaxLineBytes: number = 64 * 1024 * 1024
@@ -44,24 +45,6 @@ export interface ReaderOptions {
   readonly onUnreadable?: 'stop' | 'hand-over'
   /** For `convert`: lines that Singer would write the same way are handed out as {@link UntouchedLines}. */
   readonly untouched?: boolean
-}
-
-/** Whole lines that can be written again as they are: all Singer, all of one buffer, without anything between them. */
-export class UntouchedLines {
-  readonly type = 'LINES' as const
-  readonly buffer: Buffer
-  readonly from: number
-  /** Behind the last newline; the last line of an input may have none. */
-  to: number
-  count = 1
-  records: number
-
-  constructor(buffer: Buffer, from: number, to: number, records: number) {
-    this.buffer = buffer
-    this.from = from
-    this.to = to
-    this.records = records
-  }
 }
 
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
@@ -478,23 +461,6 @@ const envelopeOf = (body: JsonObject): { readonly type: string; readonly body: J
 const lastLineEnd = (b: Buffer, from: number, end: number): number => {
   const newline = b.lastIndexOf(NEWLINE, end - 1)
   return newline < from ? from : newline + 1
-}
-
-/** Whether Singer itself would have written this line: nothing in it must be said another way. */
-const isAsSingerHasIt = ({ type, body }: ParsedMessage): boolean => {
-  if (body['type'] !== type) return false
-  switch (type) {
-    case 'RECORD':
-      return body['key_fields'] === undefined && !isObject(body['schema'])
-    case 'SCHEMA':
-      return Array.isArray(body['key_properties'])
-    case 'STATE':
-    case 'ACTIVATE_VERSION':
-    case 'BATCH':
-      return true
-    default:
-      return false
-  }
 }
 
 const asBuffer = (chunk: Uint8Array): Buffer =>
