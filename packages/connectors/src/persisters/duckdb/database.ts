@@ -20,7 +20,7 @@ import { Spool, type SpoolFile } from './spool.ts'
 const FILE_BYTES = 8 << 20
 /** Files that may wait to be read. */
 const MAX_WAITING = 2
-const DEFAULT_MEMORY = '160MB'
+const DEFAULT_MEMORY = '112MB'
 /** A checkpoint writes what the log holds once more: so it is made seldom, and when the database is closed. */
 const CHECKPOINT = '128MB'
 

@@ -27,7 +27,7 @@ export const duckdb: Persister = definePersister({
   supports: { upsert: true, exactNumbers: true, versions: true, opensRecords: false },
   // A commit of many rows goes straight into the file, in groups of 122,880 rows. Each one ends in a group that is not
   // full, and the checkpoint at the end writes those and their neighbours again: half of all the work at 250,000 rows.
-  flushes: { records: 1_000_000, bytes: 512 * 1024 * 1024, ms: 10_000 },
+  flushes: { records: 400_000, bytes: 256 * 1024 * 1024, ms: 5_000 },
   open: (ctx) => openSql(accessTo(ctx.config), ctx),
   check: (ctx) => checkSql(accessTo(ctx.config), ctx),
   verify: (ctx, evidence) => verifySql(accessTo(ctx.config), ctx, evidence),
