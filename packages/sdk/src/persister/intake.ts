@@ -150,8 +150,13 @@ export class Intake {
   async activateVersion(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void> {
     const desk = this.#desks.get(message.stream)
     if (desk !== undefined) await this.#write(desk)
-    if (this.#session.activateVersion === undefined || desk === undefined || !desk.declared) {
-      this.warnOnce(`version:${message.stream}`, 'ACTIVATE_VERSION has no effect here', {
+    if (this.#session.activateVersion === undefined) {
+      // A destination that only appends says so in its page; it is nothing that went wrong.
+      this.#options.log.debug('ACTIVATE_VERSION has no effect here', { stream: message.stream, line: message.line })
+      return
+    }
+    if (desk === undefined || !desk.declared) {
+      this.warnOnce(`version:${message.stream}`, 'ACTIVATE_VERSION came before any SCHEMA or RECORD of its substream', {
         stream: message.stream,
         line: message.line,
       })
