@@ -197,7 +197,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   CATALOG_INVALID: settings(
     (d) => `catalog ${d['file'] ?? ''}: ${d['why']}`,
-    () => 'Make a fresh one with `millrace discover`.',
+    (d) =>
+      d['file'] === undefined
+        ? 'The streamer answered something else than a catalog when it was asked for one; its stderr may say why.'
+        : 'Make a fresh one with `millrace discover`.',
   ),
   STATE_UNREADABLE: afterFix(exitCodes.settings, 409)(
     (d) => `state ${d['source']} cannot be read: ${d['why']}`,
