@@ -53,6 +53,19 @@ const linesOf = async (file: string, idOf: (line: string) => number): Promise<He
   return ofIds(ids.filter((id) => !Number.isNaN(id)))
 }
 
+/** Opens the file once the last process of a killed run has let go of it: one may have been started after we looked. */
+const openDuckDb = async (file: string): Promise<DuckDBInstance> => {
+  const deadline = Date.now() + 15_000
+  for (;;) {
+    try {
+      return await DuckDBInstance.create(file)
+    } catch (e) {
+      if (!/lock/.test((e as Error).message) || Date.now() > deadline) throw e
+      await after(20)
+    }
+  }
+}
+
 const destinations: readonly {
   readonly name: string
   readonly path: string
@@ -99,7 +112,7 @@ const destinations: readonly {
     once: true,
     read: async (dir) => {
       if (!existsSync(join(dir, 'out.duckdb'))) return ofIds([])
-      const instance = await DuckDBInstance.create(join(dir, 'out.duckdb'))
+      const instance = await openDuckDb(join(dir, 'out.duckdb'))
       const connection = await instance.connect()
       try {
         const exists = await connection.runAndReadAll("select 1 from duckdb_tables() where table_name = 'orders'")

@@ -76,8 +76,11 @@ describe('memory', { skip: existsSync('/proc/self/status') ? false : 'needs /pro
         for (const side of ['streamer', 'persister'] as const) {
           const limit = side === 'persister' ? limitMiB : 200
           assert.ok(all[side] < limit, `${side}: ${all[side].toFixed()} MiB at ${count} records`)
+          // DuckDB fills its buffer pool up to the limit that we give it, as long as there is something to fill it with.
+          if (name === 'duckdb' && side === 'persister') continue
+          // Ten times the records; the memory for young values moves by some ten MiB from run to run.
           assert.ok(
-            all[side] < some[side] * 1.25 + 16,
+            all[side] < some[side] * 1.5 + 32,
             `${side} grew: ${some[side].toFixed()} → ${all[side].toFixed()} MiB`,
           )
         }

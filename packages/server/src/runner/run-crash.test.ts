@@ -88,7 +88,7 @@ test('a crashed run whose children still live: the one who takes over kills them
 })
 
 const takeLock = (dir: string, pid: number): string => `
-  import { openStore } from ${JSON.stringify(new URL('../store/open.ts', import.meta.url).pathname)}
+  import { openStore } from ${JSON.stringify(new URL('../store/open.ts', import.meta.url).href)}
   const store = openStore(${JSON.stringify(dir)})
   const { run } = store.beginRun({ pipeline: 'p', destination: 'd', mode: 'incremental' })
   store.noteProcesses(run.id, [${pid}])
