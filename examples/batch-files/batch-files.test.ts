@@ -29,7 +29,11 @@ persisterSuite('batch-files', {
 test('the code in the how-to page is the code of the example and of its test', async () => {
   const here = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
   const page = await readFile(here('docs/how-to/write-a-persister.md'), 'utf8')
-  const shown = [...page.matchAll(/<!-- (examples\/\S+)(?: from "([^"]+)" to "([^"]+)")? -->\n```ts\n([\s\S]*?)\n```/g)]
+  const shown = [
+    ...page.matchAll(
+      /<!-- (examples\/\S+)(?: from "([^"]+)" to "([^"]+)")? -->\n```ts(?: title=\S+)?\n([\s\S]*?)\n```/g,
+    ),
+  ]
   assert.equal(shown.length, page.split('```ts').length - 1)
   for (const [, path = '', from, to, code = ''] of shown) {
     const file = await readFile(here(path), 'utf8')

@@ -95,3 +95,19 @@ test('from Meltano does what it says', () => {
 test('write an operation does what it says', () => {
   assert.ok(runPage(join(docs, 'how-to/write-an-operation.md')) >= 5)
 })
+
+test('resume and rewind does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/resume-and-rewind.md')) >= 8)
+})
+
+test('handle bad records does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/handle-bad-records.md')) >= 5)
+})
+
+test('write a persister does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/write-a-persister.md')) >= 3)
+})
+
+test('write a streamer does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/write-a-streamer.md')) >= 4)
+})
