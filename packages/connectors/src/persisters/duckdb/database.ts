@@ -17,9 +17,9 @@ import { type LineShape, LineWriter, lineShape, readSql } from './lines.ts'
 import { Spool, type SpoolFile } from './spool.ts'
 
 /** A file is read once it has so many bytes: enough for DuckDB to be quick, small enough to begin early. */
-const FILE_BYTES = 8 << 20
+const FILE_BYTES = 12 << 20
 /** Files that may wait to be read. */
-const MAX_WAITING = 2
+const MAX_WAITING = 3
 const DEFAULT_MEMORY = '112MB'
 /** A checkpoint writes what the log holds once more: so it is made seldom, and when the database is closed. */
 const CHECKPOINT = '128MB'
@@ -57,6 +57,7 @@ export class DuckDatabase implements SqlDatabase {
   readonly #shapes = new Map<string, LineShape>()
   #latest = new Map<string, Table>()
   #reading: Promise<void> = Promise.resolve()
+  readonly #queue: { readonly staged: Staged; readonly file: SpoolFile }[] = []
   #waiting = 0
   #failure: MillraceError | undefined
   #next = 0
@@ -85,7 +86,7 @@ export class DuckDatabase implements SqlDatabase {
     try {
       instance = await DuckDBInstance.create(path, {
         memory_limit: DEFAULT_MEMORY,
-        threads: String(Math.max(1, Math.min(4, availableParallelism() - 1))),
+        threads: String(Math.min(4, availableParallelism())),
         checkpoint_threshold: CHECKPOINT,
         ...(access === 'read' ? { access_mode: 'READ_ONLY' } : {}),
       })
@@ -368,22 +369,30 @@ export class DuckDatabase implements SqlDatabase {
     const { file } = staged
     if (file === undefined) return
     staged.file = undefined
-    const spool = this.#spool as Spool
-    spool.close(file)
+    ;(this.#spool as Spool).close(file)
     this.#waiting++
-    this.#reading = this.#reading.then(async () => {
-      try {
-        if (this.#failure === undefined) await this.#stage(staged, file)
-      } catch (e) {
-        this.#failure = translate(e, this.#path)
-      } finally {
-        this.#waiting--
-        spool.remove(file)
-      }
-    })
+    this.#queue.push({ staged, file })
+    this.#reading = this.#reading.then(() => this.#readNext())
   }
 
-  async #stage(staged: Staged, file: SpoolFile): Promise<void> {
+  /** Reads what waits for one table in one statement: several files are read by several threads. */
+  async #readNext(): Promise<void> {
+    const first = this.#queue[0]
+    if (first === undefined) return
+    const count = this.#queue.findIndex((q) => q.staged !== first.staged || q.file.quotes !== first.file.quotes)
+    const taken = this.#queue.splice(0, count < 0 ? this.#queue.length : count)
+    const files = taken.map((q) => q.file)
+    try {
+      if (this.#failure === undefined) await this.#stage(first.staged, files)
+    } catch (e) {
+      this.#failure = translate(e, this.#path)
+    } finally {
+      this.#waiting -= taken.length
+      for (const file of files) this.#spool?.remove(file)
+    }
+  }
+
+  async #stage(staged: Staged, files: readonly SpoolFile[]): Promise<void> {
     const { shape, table, name, direct } = staged
     if (direct) await this.#begin()
     else if (!staged.made) {
@@ -399,7 +408,7 @@ export class DuckDatabase implements SqlDatabase {
     const target = direct
       ? `${this.#ref(table.name)} (${table.columns.map((c) => quote(c.name)).join(', ')})`
       : `temp.${quote(name)}`
-    const from = readSql(shape, table, file)
+    const from = readSql(shape, table, files)
     await this.#run(`INSERT INTO ${target} ${direct ? `SELECT ${as.join(', ')} FROM (${from})` : from}`)
   }
 

@@ -52,19 +52,19 @@ export const lineShape = (table: Table): LineShape => {
   return { keys: raw ? own : own.map((_, i) => `c${i}`), raw }
 }
 
-/** The query that reads a file of lines; its columns are c0, c1, … of the table's types. */
-export const readSql = (shape: LineShape, table: Table, file: SpoolFile): string => {
+/** The query that reads files of lines, all of which hold JSON text in the same way; its columns are c0, c1, … of the table's types. */
+export const readSql = (shape: LineShape, table: Table, files: readonly SpoolFile[]): string => {
   const columns: string[] = []
   const values: string[] = []
   for (const [i, key] of shape.keys.entries()) {
     const { type } = table.columns[i] as { type: ColumnType }
     // JSON written as a string must be read as text and cast, which costs another parse.
-    const isJson = type === 'json' && !file.quotes
+    const isJson = type === 'json' && files[0]?.quotes !== true
     columns.push(`${literal(key)}: ${literal(isJson ? 'JSON' : readType(type))}`)
     values.push(`${type === 'json' && !isJson ? `CAST(${quote(key)} AS JSON)` : quote(key)} AS c${i}`)
   }
-  const objectBytes = Math.max(MIN_OBJECT_BYTES, file.longest + 1024)
-  return `SELECT ${values.join(', ')} FROM read_json(${literal(file.path)}, format = 'newline_delimited', maximum_object_size = ${objectBytes}, columns = {${columns.join(', ')}})`
+  const objectBytes = Math.max(MIN_OBJECT_BYTES, ...files.map((f) => f.longest + 1024))
+  return `SELECT ${values.join(', ')} FROM read_json([${files.map((f) => literal(f.path)).join(', ')}], format = 'newline_delimited', maximum_object_size = ${objectBytes}, columns = {${columns.join(', ')}})`
 }
 
 /** Gathers lines. */
