@@ -115,6 +115,9 @@ test('state show, log, diff, set and revert', async () => {
   assert.equal((await at.run('state', 'revert', 'greetings', '1')).code, 0)
   assert.equal((await at.run('state', 'set', 'greetings', '--beginning')).code, 0)
   assert.match((await at.run('run', 'greetings')).stdout, /hello +5 +5 +5/)
+  // A writer that is slower than we are: the pipe is empty when it is first looked at.
+  const piped = await shell(`(sleep 0.4; echo 7) | millrace state set greetings - --allow-emptier-state`, at.path)
+  assert.equal(piped.code, 0, piped.stderr)
   assert.equal((await at.run('state', 'set', 'greetinks', '--value', '1')).code, 78)
   assert.match((await at.run('state', 'show', 'greetinks')).stderr, /did you mean greetings/)
 })

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { MillraceError, nearest } from '@millrace/sdk'
 import { findProject, isEmptier, readProject, readStateText } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
@@ -28,12 +29,12 @@ export const command: CommandSource = {
     const value = options.text('value')
     const given = [file !== undefined, value !== undefined, options.flag('beginning')].filter(Boolean).length
     if (given !== 1) throw new MillraceError('COMMAND_USAGE', { why: 'give one of: a file, --value, --beginning' })
-    const text = options.flag('beginning')
+    const state = options.flag('beginning')
       ? undefined
       : value !== undefined
         ? readStateText(value, '--value')
-        : readStateText(contentOf(file as string, context.cwd), file as string)
-    if (text === undefined && !options.flag('beginning'))
+        : readStateText(await contentOf(file as string, context.cwd), file as string)
+    if (state === undefined && !options.flag('beginning'))
       throw new MillraceError('STATE_UNREADABLE', {
         source: file ?? '--value',
         why: 'it is empty; --beginning is the word for that',
@@ -43,17 +44,18 @@ export const command: CommandSource = {
     const why =
       options.flag('beginning') || options.flag('allow-emptier-state')
         ? undefined
-        : isEmptier(store.stateOf(name)?.text, text)
+        : isEmptier(store.stateOf(name)?.text, state)
     if (why !== undefined) throw new MillraceError('STATE_EMPTIER', { pipeline: name, why })
-    const entry = store.setState(name, text)
+    const entry = store.setState(name, state)
     if (context.json) context.printJson(entry)
     else context.say(`${name} goes on from ${stateLine(entry.text)} (state ${entry.id}).\n`)
   },
 }
 
-const contentOf = (file: string, cwd: string): string => {
+const contentOf = async (file: string, cwd: string): Promise<string> => {
   try {
-    return readFileSync(file === '-' ? 0 : resolve(cwd, file), 'utf8')
+    // A pipe on stdin may have nothing in it yet: reading it at once would fail with EAGAIN.
+    return file === '-' ? await text(process.stdin) : readFileSync(resolve(cwd, file), 'utf8')
   } catch (e) {
     throw new MillraceError('STATE_UNREADABLE', { source: file, why: fileTrouble(e) }, { cause: e })
   }

@@ -183,9 +183,15 @@ const isNumberByte = (c: number | undefined): boolean =>
 /**
  * Whether [from, end) may hold a number that a double would round. Looks at every 16th byte only: a number of sixteen
  * or more characters cannot hide between two of them, and a shorter one has at most fifteen digits. (Numbers whose
- * exponent is beyond a double's are found by value instead, see record.ts.)
+ * exponent is beyond a double's are found by value instead, see record.ts.) `isKnown` may say of a number's place that it is
+ * exact all the same, as most of seventeen digits are: a program wrote a double out.
  */
-export const mayHaveLongNumber = (b: Buffer, from: number, end: number): boolean => {
+export const mayHaveLongNumber = (
+  b: Buffer,
+  from: number,
+  end: number,
+  isKnown?: (from: number, to: number) => boolean,
+): boolean => {
   for (let i = from + 15; i < end; i += 16) {
     const c = b[i] as number
     if (c > 57 || c < 43 || !isNumberByte(c)) continue
@@ -198,7 +204,7 @@ export const mayHaveLongNumber = (b: Buffer, from: number, end: number): boolean
     const after = b[right]
     const opens = before === COLON || before === COMMA || before === OPEN_BRACKET || isSpace(before)
     const closes = after === COMMA || after === CLOSE_BRACE || after === CLOSE_BRACKET || isSpace(after)
-    if (opens && closes) return true
+    if (opens && closes && isKnown?.(left, right) !== true) return true
   }
   return false
 }

@@ -1,6 +1,6 @@
 import { MillraceError } from '../errors/error.ts'
 import { isTooDeep, maxDepth, mayHaveLongNumber, textAt } from './bytes.ts'
-import { encodeJson, type JsonObject, parseExact } from './json.ts'
+import { encodeJson, exactNumber, type JsonObject, parseExact } from './json.ts'
 
 const NO_BYTES: Buffer = Buffer.alloc(0)
 
@@ -79,7 +79,7 @@ export class RecordMessage {
     if (this.#exact === undefined) {
       const plain = this.plain
       this.#exact =
-        mayHaveLongNumber(this.buffer, this.from, this.to) || hasExtremeNumber(plain, this.buffer, this.from, this.to)
+        hasRoundedNumber(this.buffer, this.from, this.to) || hasExtremeNumber(plain, this.buffer, this.from, this.to)
           ? (parseExact(textAt(this.buffer, this.from, this.to)) as JsonObject)
           : plain
     }
@@ -134,6 +134,13 @@ export const jsonFault = (e: unknown): string => {
   if (/control character/.test(message)) return `a control character in a string${place ? ` at byte ${place[1]}` : ''}`
   return place ? `unexpected text at character ${place[1]}` : 'unexpected text'
 }
+
+/** Whether [from, to) holds a number of many digits that a double does not hold. */
+const hasRoundedNumber = (b: Buffer, from: number, to: number): boolean =>
+  mayHaveLongNumber(b, from, to, (start, end) => {
+    const text = b.toString('latin1', start, end)
+    return typeof exactNumber(Number(text), text) === 'number'
+  })
 
 /** Numbers at the edge of a double (0, subnormal, infinite) may have been rounded there from something else. */
 const hasExtremeNumber = (value: unknown, b: Buffer, from: number, to: number): boolean =>
