@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
 
 const bin = fileURLToPath(new URL('../../packages/cli/bin/millrace.mjs', import.meta.url))
-const records = 400_000
+const records = 150_000
 const wantedKills = 20
 const seed = Number(process.env['MILLRACE_TEST_SEED'] ?? Math.floor(Math.random() * 1e9))
 
@@ -191,13 +191,13 @@ describe(`millrace run, killed ${wantedKills} times (seed ${seed})`, {
       try {
         await writeFile(
           join(dir, 'millrace.yaml'),
-          `version: 1\npipelines:\n  load:\n    from: { streamer: hello, config: { shape: wide, count: ${records}, stateEvery: 1000 } }\n    to: { persister: ${destination.name}, config: { path: ${destination.path} } }\n    flush-records: 20000\n`,
+          `version: 1\npipelines:\n  load:\n    from: { streamer: hello, config: { shape: wide, count: ${records}, stateEvery: 500 } }\n    to: { persister: ${destination.name}, config: { path: ${destination.path} } }\n    flush-records: 8000\n`,
         )
         let kills = 0
         let positions = 0
         while (kills < wantedKills) {
           const { child, ended } = run(dir)
-          await after(200 + random() * 900)
+          await after(150 + random() * 600)
           const family = [child.pid as number, ...childrenOf(child.pid as number)]
           const victim = family[Math.floor(random() * family.length)] as number
           if (isAlive(victim)) process.kill(victim, 'SIGKILL')
