@@ -16,7 +16,18 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
 export const libraries: Readonly<Record<string, readonly string[]>> = {
   sdk: [],
   engine: [],
-  connectors: ['@bufbuild/cel', '@duckdb/node-api', 'ajv', 'csv-parse'],
+  connectors: [
+    '@aws-sdk/client-s3',
+    '@aws-sdk/lib-storage',
+    '@bufbuild/cel',
+    '@duckdb/node-api',
+    'ajv',
+    'csv-parse',
+    'pg',
+    'pg-copy-streams',
+    'pg-logical-replication',
+    'rabbitmq-client',
+  ],
   server: ['yaml'],
   cli: ['commander'],
   console: [],
@@ -30,6 +41,7 @@ export const testLibraries: readonly string[] = [
   'ajv',
   'oxc-parser',
   '@duckdb/node-api',
+  '@octokit/fixtures',
 ]
 
 const isTest = (path: string): boolean => path.endsWith('.test.ts')
