@@ -31,6 +31,7 @@ export const homes: readonly Home[] = [
     homes: {
       ...outsidePackages,
       'packages/cli/src/': 'the program: it hands the environment to what asks for it',
+      'packages/sdk/src/http/send.ts': 'the proxies of the environment, which Node reads by itself',
       'packages/connectors/src/streamers/git/': 'git runs as the user runs it, with what could mislead it taken out',
       'packages/server/src/runner/': 'programs that the runner starts get an allow-list of it',
     },
@@ -50,6 +51,7 @@ export const homes: readonly Home[] = [
     homes: {
       ...outsidePackages,
       'packages/sdk/src/log/logger.ts': 'the default clock of log lines',
+      'packages/sdk/src/http/clock.ts': 'the default clock of waits and limits',
       'packages/sdk/src/streamer/': 'when a record was taken (time_extracted), and the version of a full run',
       'packages/connectors/src/sql/session.ts': 'when a row was stored or deleted (_sdc_ columns)',
       'packages/server/src/store/': 'when a run began, a state was accepted, a record set aside',

@@ -31,3 +31,4 @@ export { convert, type ConvertOptions, type ConvertReport } from './message/conv
 export { MessageWriter, type WireFormat, wireFormats } from './message/writer.ts'
 export { inferSchema } from './message/infer.ts'
 export { createZstdFramesDecompress } from './io/zstd-frames.ts'
+export * from './http/index.ts'

@@ -37,9 +37,11 @@ export const errorCodes = [
   'NODE_TOO_OLD',
   'STATE_OF_OTHER_DESTINATION',
   'SOURCE_UNAVAILABLE',
+  'SOURCE_LIMITED',
   'SOURCE_REFUSED',
   'SOURCE_MALFORMED',
   'DESTINATION_UNAVAILABLE',
+  'DESTINATION_LIMITED',
   'DESTINATION_FULL',
   'DESTINATION_REFUSED',
   'DESTINATION_BUSY',
@@ -246,6 +248,11 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
     (d) => `${d['what']}: ${d['why']}`,
     (d) => String(d['fix'] ?? 'Check that the source is there and try again.'),
   ),
+  SOURCE_LIMITED: later(exitCodes.later, 429)(
+    (d) => `${d['what']}: ${d['why']}`,
+    () =>
+      'Run again later: it goes on from the last state. Fewer requests at once, or less often, may keep below the limit.',
+  ),
   SOURCE_REFUSED: settings(
     (d) => `${d['what']}: ${d['why']}`,
     (d) => String(d['fix'] ?? 'Check the settings of the streamer.'),
@@ -261,6 +268,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
     (d) => `${d['what']}: ${d['why']}`,
     (d) =>
       String(d['fix'] ?? 'Check that the destination is there and try again; nothing after the last state was kept.'),
+  ),
+  DESTINATION_LIMITED: later(exitCodes.later, 429)(
+    (d) => `${d['what']}: ${d['why']}`,
+    () => 'Run again later: it goes on from the last state. Larger batches make fewer requests.',
   ),
   DESTINATION_FULL: later(exitCodes.later, 507)(
     (d) => `${d['what']}: no space left (${d['why']})`,

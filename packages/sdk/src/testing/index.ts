@@ -1,4 +1,5 @@
 export * from './dials.ts'
-export { persisterSuite, type PersisterSuiteOptions } from './persister-suite.ts'
+export * from './http-server.ts'
+export { type PersisterSuiteOptions, persisterSuite } from './persister-suite.ts'
 export type { Rows } from './rows.ts'
-export { streamerSuite, type StreamerSuiteOptions } from './streamer-suite.ts'
+export { type StreamerSuiteOptions, streamerSuite } from './streamer-suite.ts'
