@@ -22,6 +22,8 @@ export type Subject =
       /** What is made ready before the clock starts. */
       readonly prepare?: (data: DataFiles) => Promise<unknown>
       readonly run: (data: DataFiles, prepared: unknown) => Promise<number>
+      /** What is done when the clock has stopped. */
+      readonly cleanUp?: (prepared: unknown) => void
     }
   | {
       readonly name: string
@@ -30,7 +32,7 @@ export type Subject =
     }
 
 /** Moves the records of a file and answers how many there were. */
-export type Run = (data: DataFiles) => Promise<number>
+export type Run = (data: DataFiles, prepared: unknown) => Promise<number>
 
 /** What a path must reach: `subject` at least `ratio` times `baseline` (a subject, or a fixed rate in records/s). */
 export interface Claim {

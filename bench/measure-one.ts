@@ -11,6 +11,7 @@ const files = JSON.parse(data) as DataFiles
 const measureHere = async (
   prepare: ((d: DataFiles) => Promise<unknown>) | undefined,
   run: (d: DataFiles, prepared: unknown) => Promise<number>,
+  cleanUp: ((prepared: unknown) => void) | undefined,
 ): Promise<Sample> => {
   const prepared = await prepare?.(files)
   const cpu = process.cpuUsage()
@@ -18,6 +19,7 @@ const measureHere = async (
   const records = await run(files, prepared)
   const seconds = (performance.now() - started) / 1000
   const used = process.cpuUsage(cpu)
+  cleanUp?.(prepared)
   return {
     records,
     seconds,
@@ -26,6 +28,7 @@ const measureHere = async (
   }
 }
 
-const sample = 'sample' in subject ? await subject.sample(files) : await measureHere(subject.prepare, subject.run)
+const sample =
+  'sample' in subject ? await subject.sample(files) : await measureHere(subject.prepare, subject.run, subject.cleanUp)
 writeSync(3, JSON.stringify(sample))
 process.exit(0)

@@ -1,3 +1,4 @@
+import type { RecordLines } from '../message/record-lines.ts'
 import type { RecordMessage } from '../message/record.ts'
 import { Digest, type Hashed, hashRecord } from './digest.ts'
 import type { Account, Books, SubstreamBooks } from './types.ts'
@@ -12,6 +13,12 @@ class RunningAccount {
     this.#records++
     this.#bytes += bytes
     this.#digest.addHash(record)
+  }
+
+  addLines(lines: RecordLines): void {
+    this.#records += lines.count
+    this.#bytes += lines.size
+    this.#digest.addSums(lines.hashHigh, lines.hashLow)
   }
 
   get records(): number {
@@ -52,6 +59,16 @@ export class SubstreamBookkeeper {
     if (this.#digests) hashRecord(record, record.buffer, record.from, record.to)
     this.received.add(record, size)
     return size
+  }
+
+  /** Enters records that came in together, hashed already. */
+  receiveLines(lines: RecordLines): void {
+    this.received.addLines(lines)
+  }
+
+  /** Enters records that the persister took together. */
+  writeLines(lines: RecordLines): void {
+    this.#written.addLines(lines)
   }
 
   /** Enters records that the persister took. */

@@ -55,8 +55,13 @@ export class Digest {
 
   /** Adds a record by its hash. */
   addHash(hashed: Hashed): void {
-    this.#high += hashed.hashHigh >>> 0
-    this.#low += hashed.hashLow >>> 0
+    this.addSums(hashed.hashHigh >>> 0, hashed.hashLow >>> 0)
+  }
+
+  /** Adds records by the sums of the halves of their hashes, each below 2^51. */
+  addSums(high: number, low: number): void {
+    this.#high += high
+    this.#low += low
     // Each sum stays exact below 2^53: fold long before that.
     if (this.#high >= 2 ** 51 || this.#low >= 2 ** 51) this.#fold()
   }

@@ -27,6 +27,7 @@ import { LineScanner, maxScanBytes } from './line-scan.ts'
 import { type KnownSchema, messagesOf, type ParsedMessage } from './parse.ts'
 import { jsonFault, RecordMessage } from './record.ts'
 import { NO_TAIL, type Prefix, RecordShapes, type Tail } from './record-shapes.ts'
+import { RecordLines } from './record-lines.ts'
 import { decodeTransit, toJson } from './transit.ts'
 import type { Message } from './types.ts'
 import { isAsSingerHasIt, UntouchedLines } from './untouched-lines.ts'
@@ -45,6 +46,8 @@ export interface ReaderOptions {
   readonly onUnreadable?: 'stop' | 'hand-over'
   /** For `convert`: lines that Singer would write the same way are handed out as {@link UntouchedLines}. */
   readonly untouched?: boolean
+  /** Records that stand in lines alike are handed out together, as {@link RecordLines}, valid until more is read; `hashed` with their hashes. */
+  readonly gather?: 'hashed' | 'plain'
 }
 
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
@@ -54,6 +57,13 @@ const beginningBytes = 1_000
 const CLOSE_BRACE = 125
 const OPEN_BRACE = 123
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
+
+/** Where a record ends, and what stands behind it. */
+interface Extent {
+  readonly to: number
+  readonly tail: Tail
+}
+
 /** Reads one input. Not for two inputs: it remembers the header, the schemas' keys and the unfinished line. */
 export class MessageReader {
   readonly #maxLineBytes: number
@@ -62,6 +72,10 @@ export class MessageReader {
   readonly #handOver: boolean
   readonly #header = new HeaderReader()
   readonly #untouched: boolean
+  readonly #gather: boolean
+  readonly #hash: boolean
+  #gathered: Buffer = Buffer.alloc(0)
+  #gatheredAt = 0
   readonly #schemas = new Map<string, KnownSchema>()
   readonly #shapes = new RecordShapes()
   #rest: Buffer[] = []
@@ -73,6 +87,8 @@ export class MessageReader {
   /** Set while the last line, which has no newline, is read. */
   #isLast = false
   #failure: MillraceError | undefined
+  /** Whether the scanner says of the line being read that no number in it can be rounded. */
+  #isExact = false
 
   constructor(options: ReaderOptions = {}) {
     this.#maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
@@ -80,6 +96,8 @@ export class MessageReader {
     this.#open = options.open ?? false
     this.#handOver = options.onUnreadable === 'hand-over'
     this.#untouched = options.untouched ?? false
+    this.#gather = options.gather !== undefined
+    this.#hash = options.gather === 'hashed'
   }
 
   /** What stopped the reader, if anything did. Messages handed out before it are good. */
@@ -103,6 +121,7 @@ export class MessageReader {
     if (this.#failure !== undefined || this.#ended) return out
     const b = asBuffer(chunk)
     let at = 0
+    this.#gatheredAt = 0
     if (this.#skipping) {
       at = b.indexOf(NEWLINE) + 1
       if (at === 0) return out
@@ -191,9 +210,8 @@ export class MessageReader {
     const goodText = isUtf8(b.subarray(from, end))
     let at = from
     while (at < end && this.#failure === undefined) {
-      // The scanner wants whole lines, and is only worth its call where records stay closed.
-      const stop =
-        goodText && !this.#open && end - at > minScanBytes ? lastLineEnd(b, at, Math.min(end, at + maxScanBytes)) : at
+      // The scanner wants whole lines.
+      const stop = goodText && end - at > minScanBytes ? lastLineEnd(b, at, Math.min(end, at + maxScanBytes)) : at
       at = stop > at && this.#readScanned(b, at, stop, out) ? stop : this.#readOneLine(b, at, end, goodText, out)
     }
   }
@@ -201,19 +219,65 @@ export class MessageReader {
   /** Reads whole lines with their extents found by the scanner. Answers false, and reads nothing, where it cannot. */
   #readScanned(b: Buffer, from: number, end: number, out: Message[]): boolean {
     const scanner = LineScanner.shared
-    const lines = scanner.scan(b, from, end)
+    const lines = scanner.scan(b, { from, end, numbers: this.#open })
     if (lines < 0) return false
-    const { table } = scanner
+    const gathers = this.#gather && this.#maxLineBytes >= maxScanBytes
     let at = from
     for (let i = 0; i < lines && this.#failure === undefined; i++) {
-      const newline = from + (table[2 * i] as number)
-      const closed = table[2 * i + 1] as number
+      if (gathers) {
+        const taken = this.#gatherLines(b, i, { from, at, end }, out)
+        if (taken > 0) {
+          i += taken - 1
+          at = from + scanner.newline(i) + 1
+          continue
+        }
+      }
+      const newline = from + scanner.newline(i)
+      const closed = scanner.closed(i)
       this.#line++
       if (newline - at > this.#maxLineBytes) this.#tooLong(b, at, out)
-      else this.#tryLine(b, at, newline, closed < 0 ? -1 : from + closed, out)
+      else {
+        this.#isExact = this.#open && !scanner.mayRound(i)
+        this.#tryLine(b, at, newline, closed < 0 ? -1 : from + closed, out)
+        this.#isExact = false
+      }
       at = newline + 1
     }
     return true
+  }
+
+  /** Hands out the records of the scanned lines from line i on as one, as far as they are alike. Answers how many. */
+  #gatherLines(
+    b: Buffer,
+    i: number,
+    place: { readonly from: number; readonly at: number; readonly end: number },
+    out: Message[],
+  ): number {
+    const prefix = this.#shapes.find(b, place.at, place.end)
+    if (prefix === undefined || !this.#isKnown(prefix)) return 0
+    const shape = { prefix: prefix.bytes, head: this.#shapes.tailHead, hash: this.#hash }
+    const gathered = LineScanner.shared.gather(i, place.at - place.from, shape)
+    if (gathered === undefined) return 0
+    const { count, hashHigh, hashLow } = gathered
+    const bytes = this.#copyGathered(gathered.bytes, b.length)
+    out.push(new RecordLines(prefix.stream, this.#line + 1, { bytes, count, hashHigh, hashLow }) as unknown as Message)
+    this.#line += count
+    return count
+  }
+
+  /**
+   * Copies what the scanner gathered, whose memory is used again, into a buffer that is used again for the next chunk: new
+   * ones of this size would keep the garbage collector busy. What is gathered is never longer than the lines it came in.
+   */
+  #copyGathered(bytes: Uint8Array, chunkBytes: number): Buffer {
+    if (this.#gathered.length - this.#gatheredAt < bytes.length) {
+      this.#gathered = Buffer.allocUnsafeSlow(Math.max(chunkBytes, bytes.length))
+      this.#gatheredAt = 0
+    }
+    const at = this.#gatheredAt
+    this.#gathered.set(bytes, at)
+    this.#gatheredAt = at + bytes.length
+    return this.#gathered.subarray(at, this.#gatheredAt)
   }
 
   /** Reads the line at `at` and answers where the next begins. */
@@ -247,7 +311,7 @@ export class MessageReader {
   /** `recordEnd`: where the first nested value of the line ends, or -1 where that is not known. */
   #readLine(b: Buffer, from: number, end: number, recordEnd: number, out: Message[]): void {
     const prefix = this.#shapes.find(b, from, end)
-    if (prefix !== undefined && (prefix.schema === undefined || this.#schemas.get(prefix.stream) === prefix.schema)) {
+    if (prefix !== undefined && this.#isKnown(prefix)) {
       const at = from + prefix.bytes.length
       if (this.#untouched) {
         if (this.#isRecordLine(b, at, end, recordEnd)) {
@@ -256,7 +320,7 @@ export class MessageReader {
         }
       } else {
         const message = this.#open
-          ? this.#openRecord(b, at, end, prefix)
+          ? this.#openRecord(b, at, { end, recordEnd }, prefix)
           : this.#skimRecord(b, at, end, recordEnd, prefix)
         if (message !== undefined) {
           out.push(message)
@@ -267,13 +331,48 @@ export class MessageReader {
     this.#readOther(b, from, end, out)
   }
 
+  /** Whether the records that begin so are still of the schema that this beginning said. */
+  #isKnown(prefix: Prefix): boolean {
+    return prefix.schema === undefined || this.#schemas.get(prefix.stream) === prefix.schema
+  }
+
   /**
-   * A record whose values will be asked for. The tail is found from the line's end and the record parsed: where that
-   * works the line was valid, as it is prefix + value + tail.
+   * A record whose values will be asked for. Where its end is not known, the tail is found from the line's end: if the record
+   * parses then, the line was valid, as it is prefix + value + tail.
    */
-  #openRecord(b: Buffer, at: number, lineEnd: number, prefix: Prefix): RecordMessage | undefined {
+  #openRecord(
+    b: Buffer,
+    at: number,
+    line: { readonly end: number; readonly recordEnd: number },
+    prefix: Prefix,
+  ): RecordMessage | undefined {
+    if (b[at] !== OPEN_BRACE) return undefined
+    const extent = line.recordEnd > at ? this.#tailBehind(b, line) : this.#tailBefore(b, at, line.end)
+    if (extent === undefined) return undefined
+    const { to, tail } = extent
+    let plain: unknown
+    try {
+      plain = JSON.parse(textAt(b, at, to))
+    } catch {
+      return undefined
+    }
+    if (!isObject(plain)) return undefined
+    const message = this.#message(b, at, to, prefix, tail)
+    message.adopt(plain, this.#isExact)
+    return message
+  }
+
+  /** The tail of a line whose record's end is known; the scanner has seen that it is not nested too deep. */
+  #tailBehind(b: Buffer, line: { readonly end: number; readonly recordEnd: number }): Extent | undefined {
+    const { end, recordEnd: to } = line
+    const tail = b[to] === CLOSE_BRACE && to + 1 === end ? NO_TAIL : this.#shapes.tailAt(b, to, end)
+    return tail === undefined ? undefined : { to, tail }
+  }
+
+  /** The tail that the line at [at, lineEnd) seems to have, and so the end of its record. Throws MESSAGE_TOO_DEEP. */
+  #tailBefore(b: Buffer, at: number, lineEnd: number): Extent | undefined {
     const end = b[lineEnd - 1] === CLOSE_BRACE ? lineEnd : trimEnd(b, at, lineEnd)
-    if (b[end - 1] !== CLOSE_BRACE || b[at] !== OPEN_BRACE) return undefined
+    if (b[end - 1] !== CLOSE_BRACE) return undefined
     let to = end - 1
     let tail = NO_TAIL
     if (b[to - 1] !== CLOSE_BRACE) {
@@ -285,16 +384,7 @@ export class MessageReader {
     }
     if (to - at >= maxDepth && isTooDeep(b, at, to))
       throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
-    let plain: unknown
-    try {
-      plain = JSON.parse(textAt(b, at, to))
-    } catch {
-      return undefined
-    }
-    if (!isObject(plain)) return undefined
-    const message = this.#message(b, at, to, prefix, tail)
-    message.adopt(plain)
-    return message
+    return { to, tail }
   }
 
   /** A record whose bytes will do: its end is found by matching brackets. */

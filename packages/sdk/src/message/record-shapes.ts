@@ -90,6 +90,11 @@ export class RecordShapes {
     return undefined
   }
 
+  /** How the tails of late begin, up to the quote that opens the time. */
+  get tailHead(): Uint8Array {
+    return (this.#tailHeads[0] as TailHead).bytes
+  }
+
   /** Where the tail begins that ends at `end`, or -1: the one that the line before had, or a time. */
   tailStart(b: Buffer, from: number, end: number): number {
     const known = this.#tail.bytes

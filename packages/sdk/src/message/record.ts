@@ -105,9 +105,10 @@ export class RecordMessage {
     return this.#plain
   }
 
-  /** Hands over values that the reader parsed already, so that they are not parsed again. */
-  adopt(plain: JsonObject): void {
+  /** Hands over values that the reader parsed already. `exact`: it is known that no number in them was rounded. */
+  adopt(plain: JsonObject, exact: boolean = false): void {
     this.#plain = plain
+    if (exact) this.#exact = plain
   }
 
   /** The record as compact JSON text in UTF-8. Costs nothing where it was read from bytes. */

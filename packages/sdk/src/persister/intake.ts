@@ -4,6 +4,7 @@ import { isMillraceError, MillraceError, toMillraceError } from '../errors/error
 import type { RecordCheck, SubstreamMap } from '../gate/types.ts'
 import { inferSchema } from '../message/infer.ts'
 import { encodeJson, type JsonObject } from '../message/json.ts'
+import type { RecordLines } from '../message/record-lines.ts'
 import type { RecordMessage } from '../message/record.ts'
 import type { MessageOf, SchemaMessage, UnreadableMessage } from '../message/types.ts'
 import type { PersisterRunOptions } from './run-types.ts'
@@ -121,6 +122,22 @@ export class Intake {
     return this.#waitingRecords >= maxWaitingRecords || this.#waitingBytes >= maxWaitingBytes
       ? this.writeAll()
       : undefined
+  }
+
+  /** Takes records that are only passed on. Where the persister must be told of them first, they go the usual way. */
+  async takeLines(lines: RecordLines): Promise<void> {
+    const desk = this.#desks.get(lines.stream)
+    if (desk === undefined || !desk.declared || this.#session.writeLines === undefined) {
+      for (const record of lines.records()) await this.take(record)
+      return
+    }
+    await this.#write(desk)
+    desk.books.receiveLines(lines)
+    this.records += lines.count
+    this.bytes += lines.size
+    await this.#session.writeLines(targetOf(desk), lines)
+    this.dirty = true
+    desk.books.writeLines(lines)
   }
 
   /** Takes a SCHEMA. One that says nothing new does nothing. */

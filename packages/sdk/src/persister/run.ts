@@ -9,6 +9,7 @@
 import { MillraceError, toMillraceError } from '../errors/error.ts'
 import { readBatchFiles } from '../message/batch-files.ts'
 import { type ReaderOptions, readMessages } from '../message/reader.ts'
+import type { RecordLines } from '../message/record-lines.ts'
 import type { Message } from '../message/types.ts'
 import { Intake, StopAt } from './intake.ts'
 import type { PersisterRunOptions, PersisterRunResult } from './run-types.ts'
@@ -144,6 +145,8 @@ class PersisterRun {
   readonly #intake: Intake
   readonly #release: Release
   readonly #opens: boolean
+  /** Whether nothing here looks at a record: then they go by gathered. */
+  readonly #passes: boolean
   #waitingMs = 0
   #writingMs = 0
   #bytes = 0
@@ -157,6 +160,7 @@ class PersisterRun {
     this.#release = new Release(session, this.#intake, options, persister.flushes)
     // A check mostly needs the bytes only, and opens the records that it doubts.
     this.#opens = persister.supports.opensRecords || options.compileMap !== undefined
+    this.#passes = !this.#opens && options.compileSchema === undefined && session.writeLines !== undefined
   }
 
   async run(): Promise<PersisterRunResult> {
@@ -218,8 +222,9 @@ class PersisterRun {
   }
 
   get #readerOptions(): ReaderOptions {
-    const { onInvalid, maxLineBytes, source } = this.#options
+    const { onInvalid, maxLineBytes, source, report } = this.#options
     return {
+      ...(this.#passes ? { gather: report === undefined ? 'plain' : 'hashed' } : {}),
       open: this.#opens,
       onUnreadable: onInvalid === 'dead-letter' ? 'hand-over' : 'stop',
       ...(maxLineBytes === undefined ? {} : { maxLineBytes }),
@@ -234,9 +239,13 @@ class PersisterRun {
     }
   }
 
-  async #takeAll(messages: readonly Message[]): Promise<void> {
+  async #takeAll(messages: readonly (Message | RecordLines)[]): Promise<void> {
     for (const message of messages) {
       switch (message.type) {
+        case 'RECORD_LINES':
+          await this.#inDestination(this.#intake.takeLines(message))
+          if (this.#release.isDue(false)) await this.#flush()
+          break
         case 'RECORD': {
           const written = this.#intake.take(message)
           if (written !== undefined) {

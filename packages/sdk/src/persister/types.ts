@@ -1,6 +1,7 @@
 import type { ConfigOf, ConfigSpec } from '../config/fields.ts'
 import type { Logger } from '../log/logger.ts'
 import type { JsonObject } from '../message/json.ts'
+import type { RecordLines } from '../message/record-lines.ts'
 import type { RecordMessage } from '../message/record.ts'
 import type { MessageOf, SchemaMessage } from '../message/types.ts'
 
@@ -60,6 +61,12 @@ export interface PersisterSupports {
 export interface PersisterSession extends AsyncDisposable {
   declare(schema: SchemaMessage): Promise<void>
   write(substream: string, records: readonly RecordMessage[]): Promise<void>
+  /**
+   * The same as `write` for records that are wanted as they came and as nothing else: where the session has this, and
+   * nothing stands before it that looks at records, they come gathered, many at a time and without their time and
+   * version. Their bytes are valid until it resolves. Throws no {@link RejectedRecords}.
+   */
+  writeLines?(substream: string, lines: RecordLines): Promise<void>
   /** Rows of other versions of this substream are to go. Takes effect with the next flush, after all records before it. */
   activateVersion?(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void>
   flush(): Promise<void>
