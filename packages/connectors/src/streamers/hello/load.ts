@@ -3,7 +3,7 @@
  * alone, so a run that was killed goes on with the very records it would have written.
  */
 import { bookmark, EncodedRecords, type JsonObject, type Substream, type Yielded } from '@millrace/sdk'
-import { LineBuffer } from './line-buffer.ts'
+import { LineBuffer, Piece } from './line-buffer.ts'
 
 export interface LoadSettings {
   readonly count: number
@@ -35,13 +35,16 @@ const odd = [
 const cities = ['Lisbon', 'São Paulo', 'Zürich', 'Kraków', 'Reykjavík', 'New York', 'Nairobi', '大阪']
 const states = ['new', 'paid', 'packed', 'shipped', 'returned']
 
-/** The text as it stands inside a JSON string, in UTF-8. */
-const escaped = (text: string): Buffer => Buffer.from(JSON.stringify(text).slice(1, -1))
-const wordBytes = words.map(escaped)
-const oddBytes = odd.map(escaped)
-const cityBytes = cities.map(escaped)
-const stateBytes = states.map(escaped)
-const bytes = (text: string): Buffer => Buffer.from(text)
+/** The text as it stands inside a JSON string. */
+const escaped = (text: string): Piece => new Piece(JSON.stringify(text).slice(1, -1))
+const wordPieces = words.map(escaped)
+const nextWordPieces = words.map((word) => escaped(` ${word}`))
+const oddPieces = odd.map((text) => escaped(`${text} `))
+const cityPieces = cities.map(escaped)
+const statePieces = states.map(escaped)
+const tagPieces = words.map((word) => new Piece(JSON.stringify(word)))
+const nextTagPieces = words.map((word) => new Piece(`,${JSON.stringify(word)}`))
+const bytes = (text: string): Piece => new Piece(text)
 
 const behind = ',"time_extracted":"2026-01-01T00:00:00.000000Z"}'
 const lineEnd = bytes(`}${behind}\n`)
@@ -64,13 +67,24 @@ class Draws {
     this.#a = h ^ (h >>> 15)
   }
 
-  /** A whole number from 0 to n - 1. */
+  /** A whole number from 0 to n - 1, where n is at most 2^31. */
   below(n: number): number {
+    // A whole number that stays one: as an index it is worth half of all the time here.
+    return ((this.#next() / 4294967296) * n) | 0
+  }
+
+  /** The same for any n. */
+  belowAny(n: number): number {
+    return Math.floor((this.#next() / 4294967296) * n)
+  }
+
+  /** 32 bits. */
+  #next(): number {
     const a = (this.#a + 0x6d2b79f5) | 0
     this.#a = a
     let t = Math.imul(a ^ (a >>> 15), 1 | a)
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * n)
+    return (t ^ (t >>> 14)) >>> 0
   }
 }
 
@@ -78,7 +92,7 @@ const turnOf = (i: number, updates: number, draws: Draws): Turn => {
   const updated = Math.floor(i * updates)
   const isUpdate = updated > Math.floor((i - 1) * updates)
   const known = i - updated
-  return isUpdate && known > 0 ? { id: 1 + draws.below(known), version: i } : { id: Math.max(1, known), version: 0 }
+  return isUpdate && known > 0 ? { id: 1 + draws.belowAny(known), version: i } : { id: Math.max(1, known), version: 0 }
 }
 
 const lineStart = (stream: string): string => `{"type":"RECORD","stream":"${stream}","record":`
@@ -90,7 +104,7 @@ const narrow = (out: LineBuffer, draws: Draws, { id }: Turn): void => {
   out.put(narrowStart)
   out.whole(id)
   out.put(nameKey)
-  out.put(wordBytes[draws.below(26)] as Buffer)
+  out.put(wordPieces[draws.below(26)] as Piece)
   out.whole(id % 977)
   out.put(valueKey)
   out.decimal(draws.below(1e6), 2)
@@ -116,17 +130,13 @@ const none = bytes('null')
 const yes = bytes('true')
 const no = bytes('false')
 const quote = bytes('"')
-const space = bytes(' ')
-const comma = bytes(',')
 const minus = bytes('-')
 const dot = bytes('.')
 const mailEnd = bytes('@example.com"')
 
 const putWords = (out: LineBuffer, draws: Draws, n: number): void => {
-  for (let i = 0; i < n; i++) {
-    if (i > 0) out.put(space)
-    out.put(wordBytes[draws.below(26)] as Buffer)
-  }
+  if (n > 0) out.put(wordPieces[draws.below(26)] as Piece)
+  for (let i = 1; i < n; i++) out.put(nextWordPieces[draws.below(26)] as Piece)
 }
 
 const wide = (out: LineBuffer, draws: Draws, { id, version }: Turn): void => {
@@ -140,7 +150,7 @@ const wide = (out: LineBuffer, draws: Draws, { id, version }: Turn): void => {
   if (draws.below(10) === 0) out.put(none)
   else {
     out.put(quote)
-    out.put(wordBytes[draws.below(26)] as Buffer)
+    out.put(wordPieces[draws.below(26)] as Piece)
     out.put(dot)
     out.whole(id)
     out.put(mailEnd)
@@ -151,14 +161,13 @@ const wide = (out: LineBuffer, draws: Draws, { id, version }: Turn): void => {
   else {
     out.put(quote)
     if (kind < 22) {
-      out.put(oddBytes[draws.below(odd.length)] as Buffer)
-      out.put(space)
+      out.put(oddPieces[draws.below(odd.length)] as Piece)
       putWords(out, draws, 2 + draws.below(6))
     } else putWords(out, draws, 1 + draws.below(14))
     out.put(quote)
   }
   out.put(statusKey)
-  out.put(stateBytes[version > 0 ? version % 5 : draws.below(5)] as Buffer)
+  out.put(statePieces[version > 0 ? version % 5 : draws.below(5)] as Piece)
   out.put(amountKey)
   out.decimal(draws.below(1e7), 2)
   out.put(quantityKey)
@@ -168,7 +177,7 @@ const wide = (out: LineBuffer, draws: Draws, { id, version }: Turn): void => {
   out.put(updatedKey)
   out.instant(firstInstant + id * 1000 + version * 60_000)
   out.put(addressKey)
-  out.put(cityBytes[draws.below(cities.length)] as Buffer)
+  out.put(cityPieces[draws.below(cities.length)] as Piece)
   out.put(zipKey)
   out.whole(10_000 + draws.below(89_999))
   out.put(geoKey)
@@ -176,12 +185,9 @@ const wide = (out: LineBuffer, draws: Draws, { id, version }: Turn): void => {
   if (geo < 0) out.put(minus)
   out.decimal(Math.abs(geo), 5)
   out.put(tagsKey)
-  for (let i = draws.below(4), n = i; i > 0; i--) {
-    if (i < n) out.put(comma)
-    out.put(quote)
-    out.put(wordBytes[draws.below(26)] as Buffer)
-    out.put(quote)
-  }
+  const tags = draws.below(4)
+  if (tags > 0) out.put(tagPieces[draws.below(26)] as Piece)
+  for (let i = 1; i < tags; i++) out.put(nextTagPieces[draws.below(26)] as Piece)
   out.put(closeList)
   out.put(lineEnd)
 }
