@@ -8,29 +8,17 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { MillraceError } from '../errors/error.ts'
-import {
-  INCOMPLETE,
-  isTooDeep,
-  maxDepth,
-  NEWLINE,
-  skimMembers,
-  skimValue,
-  skipSpace,
-  startsWithAt,
-  TOO_DEEP,
-  textAt,
-  trimEnd,
-} from './bytes.ts'
+import { isTooDeep, maxDepth, NEWLINE, skimValue, skipSpace, startsWithAt, textAt, trimEnd } from './bytes.ts'
 import { type ContentType, HeaderReader } from './header.ts'
-import { encodeJson, isObject, type JsonObject, parseExact } from './json.ts'
+import { isObject } from './json.ts'
 import { LineScanner, maxScanBytes } from './line-scan.ts'
-import { type KnownSchema, messagesOf, type ParsedMessage } from './parse.ts'
-import { jsonFault, RecordMessage } from './record.ts'
-import { NO_TAIL, type Prefix, RecordShapes, type Tail } from './record-shapes.ts'
+import { type KnownSchema, messagesOf } from './parse.ts'
+import { RecordMessage } from './record.ts'
 import { RecordLines } from './record-lines.ts'
-import { decodeTransit, toJson } from './transit.ts'
+import { NO_TAIL, type Prefix, RecordShapes, type Tail } from './record-shapes.ts'
 import type { Message } from './types.ts'
 import { isAsSingerHasIt, UntouchedLines } from './untouched-lines.ts'
+import { membersOf, parseLine, parseTransit } from './whole-line.ts'
 
 /** A line longer than this is refused unless the caller says otherwise. */
 export const defaultMaxLineBytes: number = 64 * 1024 * 1024
@@ -429,22 +417,14 @@ export class MessageReader {
     const end = trimEnd(b, from, lineEnd)
     if (from === end) return
     if (this.#header.take(b, from, end, this.#line)) return
+    const source = this.#source === undefined ? {} : { source: this.#source }
+    const line = { b, from, end, line: this.#line, ...source }
     if (this.#header.contentType === 'transit') {
-      this.#readTransit(b, from, end, out)
+      for (const parsed of parseTransit(line)) messagesOf(parsed, this.#schemas, out)
       return
     }
-    const members = new Map<string, { from: number; to: number }>()
-    const order: string[] = []
-    const to = skimMembers(b, from, end, (m) => {
-      members.set(m.key, m)
-      order.push(m.key)
-    })
-    if (to === TOO_DEEP) throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
-    const text = (): string => textAt(b, from, end)
-    if (to === INCOMPLETE || to !== end) throw this.#notJson(text())
-    if (order.length !== members.size) this.#checkJson(b, from, end)
-    const record = members.get('record')
-    const parsed = this.#parseEnvelope(b, from, end, members, record)
+    const members = membersOf(line)
+    const parsed = parseLine(line, members, this.#open)
     const before = out.length
     messagesOf(parsed, this.#schemas, out)
     if (this.#untouched && out.length === before + 1 && isAsSingerHasIt(parsed)) {
@@ -455,96 +435,8 @@ export class MessageReader {
     if (parsed.recordBytes === undefined || lineFrom !== from) return
     if (this.#untouched && !isAsSingerHasIt(parsed)) return
     const stream = parsed.body['stream'] as string
-    this.#shapes.learn(parsed.body, { b, from, end, order, members }, this.#schemas.get(stream))
+    this.#shapes.learn(parsed.body, { b, from, end, ...members }, this.#schemas.get(stream))
   }
-
-  /** Of members that come twice only the last is looked at later; the others must be JSON too. */
-  #checkJson(b: Buffer, from: number, end: number): void {
-    try {
-      JSON.parse(textAt(b, from, end))
-    } catch (e) {
-      throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(e) }, e)
-    }
-  }
-
-  /** Parses everything but the record, which stays bytes (and is opened where that is wanted). */
-  #parseEnvelope(
-    b: Buffer,
-    from: number,
-    end: number,
-    members: ReadonlyMap<string, { from: number; to: number }>,
-    record: { from: number; to: number } | undefined,
-  ): ParsedMessage {
-    try {
-      const type = members.get('type')
-      const isRecord = type !== undefined && /^"record"$/i.test(textAt(b, type.from, type.to))
-      if (record === undefined || !isRecord || b[record.from] !== OPEN_BRACE) {
-        const body = parseExact(textAt(b, from, end))
-        const value = members.get('value')
-        return {
-          ...envelopeOf(body as JsonObject),
-          line: this.#line,
-          text: () => textAt(b, from, end),
-          valueText: value === undefined ? undefined : textAt(b, value.from, value.to),
-        }
-      }
-      const body: Record<string, unknown> = Object.create(null)
-      for (const [key, m] of members) if (key !== 'record') body[key] = parseExact(textAt(b, m.from, m.to))
-      const bytes = { buffer: b, from: record.from, to: record.to }
-      const plain: unknown = this.#open ? JSON.parse(textAt(b, record.from, record.to)) : undefined
-      return {
-        ...envelopeOf(body as JsonObject),
-        line: this.#line,
-        text: () => textAt(b, from, end),
-        valueText: undefined,
-        recordBytes: bytes,
-        ...(plain === undefined ? {} : { plain: plain as JsonObject }),
-      }
-    } catch (e) {
-      if (e instanceof SyntaxError) throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(e) }, e)
-      throw e
-    }
-  }
-
-  #notJson(text: string): MillraceError {
-    let cause: unknown
-    try {
-      const value: unknown = JSON.parse(text)
-      return this.#error('MESSAGE_NOT_JSON', {
-        line: this.#line,
-        why: `a message is a JSON object, this is ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`,
-      })
-    } catch (e) {
-      cause = e
-    }
-    return this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: jsonFault(cause) }, cause)
-  }
-
-  /** One line of a transit body: one element, or several without a newline between them. */
-  #readTransit(b: Buffer, from: number, end: number, out: Message[]): void {
-    let at = from
-    while (at < end) {
-      const to = skimValue(b, at, end)
-      if (to === TOO_DEEP) throw this.#error('MESSAGE_TOO_DEEP', { line: this.#line, maxDepth })
-      if (to === INCOMPLETE) throw this.#notJson(textAt(b, at, end))
-      let body: unknown
-      try {
-        body = toJson(decodeTransit(textAt(b, at, to)))
-      } catch (e) {
-        throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: `not transit: ${(e as Error).message}` }, e)
-      }
-      if (!isObject(body))
-        throw this.#error('MESSAGE_NOT_JSON', { line: this.#line, why: 'a message is a transit map' })
-      const text = (): string => encodeJson(body)
-      messagesOf({ ...envelopeOf(body), line: this.#line, text, valueText: undefined }, this.#schemas, out)
-      at = skipSpace(b, to, end)
-    }
-  }
-}
-
-const envelopeOf = (body: JsonObject): { readonly type: string; readonly body: JsonObject } => {
-  const type = body['type']
-  return { type: typeof type === 'string' ? type.toUpperCase() : '', body }
 }
 
 /** The offset behind the last newline in [from, end), or `from`. */

@@ -18,7 +18,7 @@ export class Piece {
   constructor(text: string) {
     const bytes = Buffer.from(text)
     const view = new DataView(new ArrayBuffer(Math.ceil(bytes.length / step) * step))
-    bytes.forEach((byte, i) => view.setUint8(i, byte))
+    new Uint8Array(view.buffer).set(bytes)
     this.length = bytes.length
     this.steps = Array.from({ length: view.byteLength / step }, (_, i) => view.getFloat64(i * step, true))
   }
