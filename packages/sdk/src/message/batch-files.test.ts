@@ -32,7 +32,8 @@ const batch = (manifest: readonly string[], more: Partial<MessageOf<'BATCH'>> = 
 })
 const readAll = async (message: MessageOf<'BATCH'>, options?: BatchFilesOptions): Promise<RecordMessage[]> => {
   const all: RecordMessage[] = []
-  for await (const records of readBatchFiles(message, options)) all.push(...records)
+  for await (const records of readBatchFiles(message, options))
+    for (const record of records) all.push(record.type === 'RECORD' ? record : assert.fail(record.text))
   return all
 }
 
@@ -159,5 +160,27 @@ describe('files of a BATCH', () => {
       { name: 'AbortError' },
     )
     assert.ok(seen > 0 && seen < 50_000)
+  })
+
+  it('hands over lines that hold no record, where asked to, and goes on behind them', async () => {
+    const long = 'y'.repeat(500_000)
+    const path = await put('bad.jsonl', `{"id":1}\nnot json\n{"id":2}\n[3]\n{"long":"${long}"}\n{"id":4}\n{"id":`)
+    const got: string[] = []
+    const options = { onUnreadable: 'hand-over', maxLineBytes: 100_000 } as const
+    for await (const items of readBatchFiles(batch([path]), options))
+      for (const item of items)
+        got.push(item.type === 'RECORD' ? item.bytes().toString() : `${item.line}: ${item.error.message.slice(-60)}`)
+    assert.deepEqual(
+      got.map((text) => text.replace(/^.*(its line)/, '$1')),
+      [
+        '{"id":1}',
+        'its line 2 is not one JSON object',
+        '{"id":2}',
+        'its line 4 is not one JSON object',
+        'its line 5 is longer than the limit of 100000 bytes',
+        '{"id":4}',
+        'its line 7 is not one JSON object',
+      ],
+    )
   })
 })

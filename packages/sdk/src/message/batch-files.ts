@@ -11,7 +11,7 @@ import { INCOMPLETE, maxDepth, NEWLINE, skimValue, skipSpace, textAt, TOO_DEEP, 
 import type { JsonObject } from './json.ts'
 import { defaultMaxLineBytes } from './reader.ts'
 import { jsonFault, RecordMessage } from './record.ts'
-import type { MessageOf } from './types.ts'
+import type { MessageOf, UnreadableMessage } from './types.ts'
 
 export interface BatchFilesOptions {
   /** Longest record accepted, in bytes. Default {@link defaultMaxLineBytes}. */
@@ -20,25 +20,29 @@ export interface BatchFilesOptions {
   readonly source?: string
   /** Parse each record as it is read: a record that is not JSON is then told with its file and line. */
   readonly open?: boolean
+  /** What to do with a line that cannot be read: stop (the default), or hand it over as UNREADABLE and go on. */
+  readonly onUnreadable?: 'stop' | 'hand-over'
   /** Stops reading between two chunks. */
   readonly signal?: AbortSignal
 }
 
 const OPEN_BRACE = 123
 const CHUNK_BYTES = 256 * 1024
+/** So much of a bad line is handed over. */
+const beginningBytes = 64 * 1024
 
 /**
  * The records of a BATCH message, in the order of its manifest and of the lines: an array for each chunk that completed
  * any. Memory is bounded by the chunk and the longest line. A file is decompressed where the message says so or where
  * its first bytes do. A record's `line` is that of the BATCH message.
  *
- * Throws BATCH_FILE, naming the file and the line in it, where a file cannot be read or holds something else than one
- * JSON object a line, and where the format, the compression or the place of a file is none of ours (parquet, s3).
+ * Throws BATCH_FILE, naming the file and the line in it, where a file cannot be read or (unless such lines are handed over)
+ * holds something else than one JSON object a line, and where the format, the compression or the place of a file is none of ours (parquet, s3).
  */
 export async function* readBatchFiles(
   message: MessageOf<'BATCH'>,
   options: BatchFilesOptions = {},
-): AsyncGenerator<RecordMessage[], void, undefined> {
+): AsyncGenerator<BatchItem[], void, undefined> {
   const fault = faultOf(message, options)
   if (message.format !== 'jsonl')
     throw fault('(manifest)', `its format "${message.format}" is not read here, only jsonl is`)
@@ -47,6 +51,9 @@ export async function* readBatchFiles(
     throw fault('(manifest)', `its compression "${compression}" is not read here, only gzip and zstd are`)
   for (const url of message.manifest) yield* readFile(message, pathOf(url, fault), options)
 }
+
+/** A record of a file, or a line of it that holds none. */
+type BatchItem = RecordMessage | UnreadableMessage
 
 type Fault = (file: string, why: string, cause?: unknown) => MillraceError
 const faultOf =
@@ -73,7 +80,7 @@ async function* readFile(
   message: MessageOf<'BATCH'>,
   path: string,
   options: BatchFilesOptions,
-): AsyncGenerator<RecordMessage[], void, undefined> {
+): AsyncGenerator<BatchItem[], void, undefined> {
   const fault = faultOf(message, options)
   const splitter = new RecordSplitter(message, options, (why) => fault(path, why))
   try {
@@ -116,28 +123,35 @@ class RecordSplitter {
   readonly #message: MessageOf<'BATCH'>
   readonly #maxLineBytes: number
   readonly #open: boolean
+  readonly #handOver: boolean
   readonly #fault: (why: string) => MillraceError
   #rest: Buffer[] = []
   #restBytes = 0
   #line = 0
+  /** Set while the rest of a line that is too long goes by. */
+  #skipping = false
   failure: MillraceError | undefined
 
   constructor(message: MessageOf<'BATCH'>, options: BatchFilesOptions, fault: (why: string) => MillraceError) {
     this.#message = message
     this.#maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
     this.#open = options.open ?? false
+    this.#handOver = options.onUnreadable === 'hand-over'
     this.#fault = fault
   }
 
-  push(chunk: Buffer): RecordMessage[] {
-    const out: RecordMessage[] = []
+  push(chunk: Buffer): BatchItem[] {
+    const out: BatchItem[] = []
     const newline = chunk.indexOf(NEWLINE)
     if (newline < 0) {
-      this.#keep(chunk)
+      this.#keep(chunk, out)
       return out
     }
     let at = 0
-    if (this.#restBytes > 0) {
+    if (this.#skipping) {
+      this.#skipping = false
+      at = newline + 1
+    } else if (this.#restBytes > 0) {
       const first = Buffer.concat([...this.#rest, chunk.subarray(0, newline)])
       this.#rest = []
       this.#restBytes = 0
@@ -151,37 +165,52 @@ class RecordSplitter {
       this.#readLine(chunk, at, end, out)
       at = end + 1
     }
-    this.#keep(chunk.subarray(at))
+    this.#keep(chunk.subarray(at), out)
     return out
   }
 
   /** The last line may lack its newline. */
-  end(): RecordMessage[] {
-    const out: RecordMessage[] = []
+  end(): BatchItem[] {
+    const out: BatchItem[] = []
     if (this.failure !== undefined || this.#restBytes === 0) return out
     const last = Buffer.concat(this.#rest)
     this.#readLine(last, 0, last.length, out)
     return out
   }
 
-  #keep(b: Buffer): void {
-    if (b.length === 0) return
+  #keep(b: Buffer, out: BatchItem[]): void {
+    if (b.length === 0 || this.#skipping) return
     this.#rest.push(b)
     this.#restBytes += b.length
     if (this.#restBytes <= this.#maxLineBytes) return
+    const beginning = Buffer.concat(this.#rest, Math.min(this.#restBytes, beginningBytes))
+    this.#rest = []
+    this.#restBytes = 0
+    this.#skipping = true
     this.#line++
-    this.#fail(this.#tooLong)
+    this.#fail(this.#tooLong, beginning, out)
   }
 
   get #tooLong(): string {
     return `is longer than the limit of ${this.#maxLineBytes} bytes`
   }
 
-  #fail(why: string): void {
-    this.failure = this.#fault(`its line ${this.#line} ${why}`)
+  /** Sets a line aside, or stops at it. Of a long one only the beginning is kept. */
+  #fail(why: string, text: Buffer, out: BatchItem[]): void {
+    const error = this.#fault(`its line ${this.#line} ${why}`)
+    if (!this.#handOver) this.failure = error
+    else {
+      const cut = text.length > beginningBytes ? '…' : ''
+      out.push({
+        type: 'UNREADABLE',
+        text: `${text.toString('utf8', 0, beginningBytes)}${cut}`,
+        error,
+        line: this.#message.line,
+      })
+    }
   }
 
-  #readLine(b: Buffer, lineFrom: number, lineEnd: number, out: RecordMessage[]): void {
+  #readLine(b: Buffer, lineFrom: number, lineEnd: number, out: BatchItem[]): void {
     this.#line++
     const isMarked = this.#line === 1 && b[lineFrom] === 0xef && b[lineFrom + 1] === 0xbb && b[lineFrom + 2] === 0xbf
     const from = skipSpace(b, isMarked ? lineFrom + 3 : lineFrom, lineEnd)
@@ -189,7 +218,7 @@ class RecordSplitter {
     if (from === to) return
     const why = this.#whyNot(b, from, to)
     if (why !== undefined) {
-      this.#fail(why)
+      this.#fail(why, b.subarray(from, to), out)
       return
     }
     const { stream, line, version } = this.#message
@@ -198,7 +227,7 @@ class RecordSplitter {
       try {
         record.adopt(JSON.parse(textAt(b, from, to)) as JsonObject)
       } catch (e) {
-        this.#fail(`is not JSON (${jsonFault(e)})`)
+        this.#fail(`is not JSON (${jsonFault(e)})`, b.subarray(from, to), out)
         return
       }
     }
