@@ -102,6 +102,8 @@ export interface Persister<C extends ConfigSpec = ConfigSpec> {
   readonly verify?: (ctx: PersisterContext<C>, evidence: readonly Evidence[]) => Promise<readonly VerifyFinding[]>
   /** What declaring these schemas would do (DDL, files made), changing nothing: one line of text each. */
   readonly plan?: (ctx: PersisterContext<C>, schemas: readonly SchemaMessage[]) => Promise<readonly string[]>
+  /** What the reference page tells besides: `page`, the one that tells the rest, as a path from docs/reference. */
+  readonly reference?: { readonly page?: string }
 }
 
 /**

@@ -119,6 +119,18 @@ export interface Substream<C extends ConfigSpec = ConfigSpec> extends SubstreamI
   readonly records: (ctx: SubstreamContext<C>) => AsyncIterable<Yielded> | Iterable<Yielded>
 }
 
+/** What the reference page of a streamer tells besides its settings. */
+export interface StreamerReference {
+  /** Settings with which `substreams` answers without asking the source: the page then lists them with their fields. */
+  readonly settings?: JsonObject
+  /** Where the substreams come from, in a sentence, where they are not known beforehand. */
+  readonly substreams?: string
+  /** A state as a persister prints it, and in a sentence what its parts mean. */
+  readonly state?: { readonly example: Json; readonly doc: string }
+  /** The page that tells the rest, as a path from docs/reference. */
+  readonly page?: string
+}
+
 /** A streamer: takes data out of a source. Made by {@link defineStreamer}. */
 export interface Streamer<C extends ConfigSpec = ConfigSpec> {
   readonly kind: 'streamer'
@@ -130,4 +142,5 @@ export interface Streamer<C extends ConfigSpec = ConfigSpec> {
   readonly substreams: (ctx: StreamerContext<C>) => Promise<readonly Substream<C>[]> | readonly Substream<C>[]
   /** Proves quickly that the settings reach the source. Throws what is wrong. */
   readonly check?: (ctx: StreamerContext<C>) => Promise<void>
+  readonly reference?: StreamerReference
 }

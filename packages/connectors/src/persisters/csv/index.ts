@@ -208,6 +208,7 @@ export const csv: Persister = definePersister({
   name: 'csv',
   doc: 'Appends records to CSV files, one file for each substream.',
   config: settings,
+  reference: { page: 'files.md' },
   supports: { upsert: false, exactNumbers: true, versions: false, opensRecords: false },
   async open({ config, log, startsOver = false }) {
     const dialect = new Dialect(config)

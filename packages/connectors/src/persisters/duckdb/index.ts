@@ -24,6 +24,7 @@ export const duckdb: Persister = definePersister({
   name: 'duckdb',
   doc: 'Writes tables into a DuckDB file',
   config,
+  reference: { page: 'sql-destinations.md' },
   supports: { upsert: true, exactNumbers: true, versions: true, opensRecords: false },
   // A commit of many rows goes straight into the file, in groups of 122,880 rows. Each one ends in a group that is not
   // full, and the checkpoint at the end writes those and their neighbours again: half of all the work at 250,000 rows.

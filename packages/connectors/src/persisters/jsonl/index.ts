@@ -114,6 +114,7 @@ export const jsonl: Persister = definePersister({
   name: 'jsonl',
   doc: 'Appends records to files of JSON lines, one file for each substream.',
   config: fileSettings,
+  reference: { page: 'files.md' },
   supports: { upsert: false, exactNumbers: true, versions: false, opensRecords: false },
   // What is not committed is in the files already, so a larger commit costs no memory; a sync costs as much as 20,000 records.
   flushes: { records: 400_000 },

@@ -24,6 +24,7 @@ export const sqlite: Persister = definePersister({
   name: 'sqlite',
   doc: 'Writes tables into an SQLite file',
   config,
+  reference: { page: 'sql-destinations.md' },
   supports: { upsert: true, exactNumbers: true, versions: true, opensRecords: false },
   open: (ctx) => openSql(access, ctx),
   check: (ctx) => checkSql(access, ctx),

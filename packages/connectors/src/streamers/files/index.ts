@@ -28,6 +28,31 @@ export const files: Streamer = defineStreamer({
   name: 'files',
   doc: 'Reads CSV and JSON lines files, also gzip and zstd; later runs only what is new in them.',
   config,
+  reference: {
+    substreams: 'One for each file name, or the one that `substream` names; the fields are those of the files',
+    state: {
+      doc: 'For each file how far it was read and by what it is known again; `columns`: the types found so far',
+      example: {
+        bookmarks: {
+          orders: {
+            bookmark: {
+              files: {
+                'data/orders.csv': {
+                  size: 8,
+                  modifiedMs: 1795871293180,
+                  offset: 8,
+                  lines: 2,
+                  marks: '1e3787b03ddbbdac',
+                },
+              },
+              columns: { id: 'integer' },
+            },
+          },
+        },
+      },
+    },
+    page: 'source-files.md',
+  },
   check: async (ctx) => {
     await findFiles(ctx.config.path, ctx.config)
   },

@@ -28,6 +28,36 @@ export const git: Streamer = defineStreamer({
   name: 'git',
   doc: 'Reads the commits, changed files, branches and tags of a git repository; later runs only what is new.',
   config,
+  reference: {
+    settings: {},
+    state: {
+      doc: '`heads`: what was at the ends of the refs; `trail`: commits that were read, each with its number, thinner the older they are, to be found again where a ref was forced; the bookmark of refs is a fingerprint of them',
+      example: {
+        bookmarks: {
+          commits: {
+            bookmark: {
+              heads: ['c6dbd3e5…'],
+              trail: [
+                [1, '250626ab…'],
+                [66, '58a4fd37…'],
+              ],
+            },
+          },
+          files: {
+            bookmark: {
+              heads: ['c6dbd3e5…'],
+              trail: [
+                [1, '250626ab…'],
+                [66, '58a4fd37…'],
+              ],
+            },
+          },
+          refs: { bookmark: 'b9da3f82f778adc8' },
+        },
+      },
+    },
+    page: 'git.md',
+  },
   check: async (ctx) => {
     await lookAt(ctx.config.path, ctx.config.refs, ctx.signal)
   },

@@ -24,6 +24,14 @@ export const hello: Streamer = defineStreamer({
     stateEvery: whole({ doc: 'Records between two states', default: 10_000, min: 1 }),
     seed: whole({ doc: 'Other numbers give other records (narrow, wide)', default: 1, min: 0, max: 2 ** 31 }),
   },
+  reference: {
+    settings: {},
+    substreams: 'With the shape narrow it is `points`, with wide `orders`',
+    state: {
+      doc: 'The bookmark is the number of records written',
+      example: { bookmarks: { hello: { bookmark: 1 } } },
+    },
+  },
   substreams: ({ config }) =>
     config.shape === 'hello'
       ? [
