@@ -33,6 +33,8 @@ export const homes: readonly Home[] = [
       'packages/cli/src/': 'the program: it hands the environment to what asks for it',
       'packages/sdk/src/http/send.ts': 'the proxies of the environment, which Node reads by itself',
       'packages/connectors/src/streamers/git/': 'git runs as the user runs it, with what could mislead it taken out',
+      'packages/connectors/src/postgres/':
+        'what PG* variables say to libpq they say to us; the client library reads most',
       'packages/server/src/runner/': 'programs that the runner starts get an allow-list of it',
     },
   },

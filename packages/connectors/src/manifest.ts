@@ -11,5 +11,6 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   csv: async () => (await import('./persisters/csv/index.ts')).csv,
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
   jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
+  postgres: async () => (await import('./persisters/postgres/index.ts')).postgres,
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
 }

@@ -39,7 +39,7 @@ export const cellOf = (value: Json, column: Column, dialect: Dialect): Cell | un
     case 'float':
       return typeof value === 'number' ? numberText(value) : undefined
     case 'decimal':
-      return isNumber(value) ? numberText(value) : typeof value === 'string' && DIGITS.test(value) ? value : undefined
+      return decimalCell(value, column, dialect)
     case 'json':
       return jsonCell(value, column, dialect)
     case 'text':
@@ -60,6 +60,27 @@ const isNumber = (v: Json): v is number | bigint | Decimal =>
 
 /** The digits of a number; a double's are the shortest that give it back. */
 const numberText = (v: number | bigint | Decimal): string => (Object.is(v, -0) ? '-0' : String(v))
+
+const decimalCell = (value: Json, column: Column, dialect: Dialect): Cell | undefined => {
+  if (!isNumber(value) && !(typeof value === 'string' && DIGITS.test(value))) return undefined
+  const text = isNumber(value) ? numberText(value) : value
+  if (!hasRoom(text, dialect)) throw notStorable(column, TOO_MANY_DIGITS)
+  return text
+}
+
+const TOO_MANY_DIGITS = 'a number has more digits than the database keeps'
+
+/** Whether a number's digits, written without an exponent, are not too many. */
+const hasRoom = (text: string, { maxDigits }: Dialect): boolean => {
+  if (maxDigits === undefined || (text.length < 1000 && !/[eE]/.test(text))) return true
+  const m = /^-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([-+]?[0-9]+))?$/.exec(text)
+  if (m === null) return true
+  const exponent = Number(m[3] ?? 0)
+  return (
+    (m[1] ?? '').length + Math.max(0, exponent) <= maxDigits.whole &&
+    (m[2] ?? '').length + Math.max(0, -exponent) <= maxDigits.fraction
+  )
+}
 
 const wholeCell = (value: Json, type: 'integer' | 'bigint'): Cell | undefined => {
   if (typeof value !== 'bigint' && !(typeof value === 'number' && Number.isInteger(value))) return undefined
@@ -96,6 +117,8 @@ const textCell = (value: Json, column: Column, dialect: Dialect): Cell => {
   if (typeof value === 'string') {
     if (!value.isWellFormed())
       throw notStorable(column, 'half of a surrogate pair is no character and cannot be stored as text')
+    if (!dialect.nulCharacters && value.includes('\0'))
+      throw notStorable(column, 'the character NUL (\\u0000) cannot be stored as text here')
     return JSON.stringify(value)
   }
   return JSON.stringify(isNumber(value) ? numberText(value) : jsonCell(value, column, dialect))
@@ -105,13 +128,27 @@ const jsonCell = (value: Json, column: Column, dialect: Dialect): string => {
   const text = encodeJson(value)
   if (!dialect.loneSurrogatesInJson && /\\u[dD][89a-fA-F]/.test(text) && hasLoneSurrogate(value))
     throw notStorable(column, 'half of a surrogate pair is no character and cannot be stored in JSON')
+  if (
+    !dialect.nulCharacters &&
+    text.includes('\\u0000') &&
+    holds(value, (v) => typeof v === 'string' && v.includes('\0'))
+  )
+    throw notStorable(column, 'the character NUL (\\u0000) cannot be stored in JSON here')
+  if (
+    dialect.maxDigits !== undefined &&
+    /[0-9]{1000}|[0-9][eE]/.test(text) &&
+    holds(value, (v) => isNumber(v) && !hasRoom(numberText(v), dialect))
+  )
+    throw notStorable(column, TOO_MANY_DIGITS)
   return text
 }
 
-const hasLoneSurrogate = (value: Json): boolean => {
-  if (typeof value === 'string') return !value.isWellFormed()
-  if (typeof value !== 'object' || value === null || value instanceof Decimal) return false
-  return Object.entries(value).some(([k, v]) => !k.isWellFormed() || hasLoneSurrogate(v as Json))
+const hasLoneSurrogate = (value: Json): boolean => holds(value, (v) => typeof v === 'string' && !v.isWellFormed())
+
+/** Whether a value, a key of an object in it, or what is inside is such. */
+const holds = (value: Json, such: (v: Json) => boolean): boolean => {
+  if (typeof value !== 'object' || value === null || value instanceof Decimal) return such(value)
+  return Object.entries(value).some(([k, v]) => such(k) || holds(v as Json, such))
 }
 
 /** The error of a value that no column can hold; the stream and line are added where they are known. */

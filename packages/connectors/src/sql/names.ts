@@ -44,6 +44,11 @@ export class Names {
     }
   }
 
+  /** Takes a name that somebody else gave. */
+  take(name: string): void {
+    this.#taken.add(fold(name))
+  }
+
   /** Gives a name back. */
   release(name: string): void {
     this.#taken.delete(fold(name))

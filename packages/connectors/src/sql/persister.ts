@@ -12,7 +12,8 @@ import {
   type VerifyFinding,
 } from '@millrace/sdk'
 import { readEntries } from './catalog.ts'
-import { marksOf, SqlSession, TablePlanner } from './session.ts'
+import { TablePlanner } from './planner.ts'
+import { marksOf, SqlSession } from './session.ts'
 import type { SqlSettings } from './settings.ts'
 import type { Dialect, SqlDatabase, Table } from './types.ts'
 import { wantedTables } from './wanted.ts'

@@ -171,6 +171,7 @@ export class RowMaker {
           field: (this.table.columns[key] as Column).path.join('.'),
           ...(record.line > 0 ? { line: record.line } : {}),
         })
+    this.#checkKeyLength(record, cells)
     for (let i = 0; i < metadata.length; i++)
       cells[(this.#metadata[i] as { index: number }).index] = metadata[i] as Cell
     const keyCells = this.#keys.map((k) => cells[k] as Cell)
@@ -182,6 +183,19 @@ export class RowMaker {
     if (this.#children.length === 0 || !isLast) return
     batch.groups.push(keyCells)
     for (const { child, row } of children) (batch.childRows[child] as RowEncoder).cells(row)
+  }
+
+  #checkKeyLength(record: RecordMessage, cells: readonly Cell[]): void {
+    const max = this.#dialect.maxKeyBytes
+    if (max === undefined) return
+    let bytes = 0
+    for (const key of this.#keys) bytes += Buffer.byteLength(cells[key] ?? '')
+    if (bytes <= max) return
+    const fields = this.#keys.map((k) => (this.table.columns[k] as Column).path.join('.')).join(', ')
+    throw new UnstorableValue(fields, `its key properties have more than ${max} bytes, which no index takes`).at(
+      record.stream,
+      record.line,
+    )
   }
 
   #object(

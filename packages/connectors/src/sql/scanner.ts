@@ -26,6 +26,9 @@ const MAX_NESTING = 64
 const MAX_WHOLE = 18
 const MAX_DOUBLE = 15
 
+/** Longer ones are taken the exact way: a database may have a limit. */
+const MAX_NUMBER = 1000
+
 /** What a column takes, by the kind of the value. */
 const TAKES_STRING = 1
 const TAKES_WHOLE = 2
@@ -77,6 +80,7 @@ export class RecordScanner {
   readonly #ignored: ReadonlySet<string>
   #order: ExpectedKey[] = []
   readonly #verbatim: boolean
+  readonly #maxKeyBytes: number
 
   constructor(table: Table, ignored: ReadonlySet<string>, dialect: Dialect) {
     this.spans = new Int32Array(table.columns.length * 2)
@@ -88,6 +92,7 @@ export class RecordScanner {
     this.#keys = table.keys.map((k) => table.columns.findIndex((c) => c.name === k))
     this.#ignored = ignored
     this.#verbatim = dialect.loadsJsonVerbatim
+    this.#maxKeyBytes = dialect.maxKeyBytes ?? Number.POSITIVE_INFINITY
   }
 
   /** Whether the record at [from, to) can be loaded as it stands; its values are then in `spans`. */
@@ -134,8 +139,12 @@ export class RecordScanner {
         continue
       }
       if (b[i] !== CLOSE_BRACE || i + 1 !== to) return false
-      for (const key of this.#keys) if (spans[key * 2] === -1) return false
-      return true
+      let keyBytes = 0
+      for (const key of this.#keys) {
+        if (spans[key * 2] === -1) return false
+        keyBytes += (spans[key * 2 + 1] as number) - (spans[key * 2] as number)
+      }
+      return keyBytes <= this.#maxKeyBytes
     }
   }
 
@@ -207,7 +216,7 @@ export class RecordScanner {
       else if (c === OPEN_BRACE || c === OPEN_BRACKET) i = this.#nested(b, i, to, depth + 1)
       else if (c === MINUS || (c >= ZERO && c <= NINE)) {
         const end = Math.abs(numberEnd(b, i, to))
-        i = end > 1 && (this.#verbatim || isExactDouble(b, i, end)) ? end : -1
+        i = end > 1 && end - i < MAX_NUMBER && (this.#verbatim || isExactDouble(b, i, end)) ? end : -1
       } else if (c === 116) i = word(b, i, 'true') ? i + 4 : -1
       else if (c === 102) i = word(b, i, 'false') ? i + 5 : -1
       else i = c === 110 && word(b, i, 'null') ? i + 4 : -1
@@ -283,7 +292,7 @@ const plainStringEnd = (b: Uint8Array, from: number, to: number): number => {
   return b[i] === QUOTE ? i + 1 : -1
 }
 
-/** Where a string ends; -1 where it is not well formed or has the escape of a surrogate. */
+/** Where a string ends; -1 where it is not well formed or has the escape of a surrogate or of NUL. */
 const stringEnd = (b: Uint8Array, from: number, to: number): number => {
   let i = from + 1
   for (;;) {
@@ -300,6 +309,8 @@ const stringEnd = (b: Uint8Array, from: number, to: number): number => {
     for (let k = 2; k < 6; k++) if (!isHex(b[i + k])) return -1
     // D8–DF: half of a surrogate pair; whether the other half follows is seen where the text is decoded.
     if (((b[i + 2] as number) | 32) === 100 && (b[i + 3] as number) >= 56) return -1
+    // NUL, which not every database takes.
+    if (b[i + 2] === ZERO && b[i + 3] === ZERO && b[i + 4] === ZERO && b[i + 5] === ZERO) return -1
     i += 6
   }
 }

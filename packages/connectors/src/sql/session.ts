@@ -13,125 +13,21 @@ import {
   RejectedRecords,
   type SchemaMessage,
 } from '@millrace/sdk'
-import { catalogTable, readEntries } from './catalog.ts'
-import { evolve, type EvolveOptions, metadataNames, newTable, rekey, samePath } from './evolve.ts'
-import { fold, Names } from './names.ts'
+import { readEntries } from './catalog.ts'
+import { samePath } from './evolve.ts'
+import { fold } from './names.ts'
+import { TablePlanner, type Tables } from './planner.ts'
 import { type EncodedBatch, RowMaker } from './rows.ts'
 import type { SqlSettings } from './settings.ts'
-import type { Cell, Column, Dialect, MetadataName, SqlDatabase, Table, TableChange } from './types.ts'
-import { type WantedColumn, type WantedTable, wantedTables } from './wanted.ts'
+import type { Cell, MetadataName, SqlDatabase, Table, TableChange } from './types.ts'
+import { type WantedTable, wantedTables } from './wanted.ts'
 
 /** Each pass over a batch makes the table wide enough for one more kind of value; there are fewer kinds than this. */
 const MAX_PASSES = 24
 
-/** The tables of one substream, as they are now. */
-interface Tables {
-  readonly main: Table
-  readonly children: readonly Table[]
-}
-
 interface Substream extends Tables {
   readonly wanted: readonly WantedTable[]
   readonly rows: RowMaker
-}
-
-/** What is known of a destination's tables, and what changes they need. Shared by sessions and plans: it executes nothing. */
-export class TablePlanner {
-  readonly #catalog: Map<string, Table>
-  readonly #names: Names
-  readonly #settings: SqlSettings
-  readonly #options: EvolveOptions
-
-  constructor(catalog: readonly Table[], settings: SqlSettings, dialect: Dialect) {
-    this.#catalog = new Map(catalog.map((t) => [identity(t.substream, t.path), t]))
-    this.#names = new Names(
-      dialect,
-      (name) => dialect.reservesTable(name) || fold(name) === catalogTable,
-      catalog.map((t) => t.name),
-    )
-    this.#settings = settings
-    const metadata = settings.metadata
-      ? metadataNames
-      : settings.deletes === 'soft'
-        ? (['_sdc_deleted_at'] as const)
-        : []
-    this.#options = { dialect, metadata }
-  }
-
-  find(substream: string, path: readonly string[]): Table | undefined {
-    return this.#catalog.get(identity(substream, path))
-  }
-
-  keep(table: Table): void {
-    this.#catalog.set(identity(table.substream, table.path), table)
-  }
-
-  forget(table: Table): void {
-    this.#catalog.delete(identity(table.substream, table.path))
-    this.#names.release(table.name)
-  }
-
-  /** The tables that a schema asks for, and the steps to them. */
-  declare(
-    message: SchemaMessage,
-    wanted: readonly WantedTable[],
-  ): Tables & { readonly changes: readonly TableChange[] } {
-    const keys = this.#settings.mode === 'append' ? [] : message.keyProperties
-    const [top, ...arrays] = wanted as readonly [WantedTable, ...WantedTable[]]
-    const existing = this.find(message.stream, [])
-    const main =
-      existing === undefined
-        ? newTable({ name: this.#names.claim(message.stream), substream: message.stream, keys }, top, this.#options)
-        : rekey(evolve(existing, top.columns, this.#options), keys)
-    const changes = [...main.changes]
-    const children = arrays.map((w) => {
-      const old = this.find(message.stream, w.path)
-      const name = old?.name ?? this.#names.claim(`${main.table.name}__${w.path.join('__')}`)
-      const child =
-        old === undefined
-          ? newTable({ name, substream: message.stream, keys: [], parent: main.table }, w, {
-              ...this.#options,
-              metadata: [],
-            })
-          : this.widen(old, w.columns, main.table)
-      changes.push(...child.changes)
-      return child.table
-    })
-    if (children.length > 0 && changes.some((c) => c.kind === 'rekey'))
-      throw refused(
-        main.table,
-        existing?.keys ?? [],
-        'Child tables hang on the key properties: rebuild the destination from the beginning.',
-      )
-    return { main: main.table, children, changes }
-  }
-
-  /** A table made wide enough; a child's links follow the keys of its parent. */
-  widen(
-    table: Table,
-    wanted: readonly WantedColumn[],
-    parent?: Table,
-    also: readonly MetadataName[] = [],
-  ): { readonly table: Table; readonly changes: readonly TableChange[] } {
-    const metadata = parent === undefined ? [...this.#options.metadata, ...also] : []
-    const next = evolve(table, wanted, { ...this.#options, metadata })
-    if (parent === undefined) return next
-    const changes = [...next.changes]
-    const columns = next.table.columns.map((c): Column => {
-      const link = c.link
-      if (link === undefined || 'index' in link) return c
-      const key = parent.columns.find((k) => samePath(k.path, [link.parentKey]))
-      return key === undefined || key.type === c.type ? c : { ...c, type: key.type }
-    })
-    const changed = { ...next.table, columns }
-    columns.forEach((column, i) => {
-      const from = (next.table.columns[i] as Column).type
-      if (column.type !== from) changes.push({ kind: 'retype', table: changed, column, from })
-    })
-    return changes.length === 0
-      ? { table, changes }
-      : { table: changed, changes: changes.map((c) => ({ ...c, table: changed })) }
-  }
 }
 
 /** The values of those records that can be read; the others are rejected where they are encoded. */
@@ -144,23 +40,15 @@ const readable = (records: readonly RecordMessage[]): readonly JsonObject[] =>
     }
   })
 
-const identity = (substream: string, path: readonly string[]): string => JSON.stringify([substream, path])
-
-const refused = (table: Table, from: readonly string[], fix: string): MillraceError =>
-  new MillraceError('SCHEMA_CHANGE_REFUSED', {
-    stream: table.substream,
-    field: 'key_properties',
-    to: table.keys.join(', ') || '(none)',
-    from: from.join(', ') || '(none)',
-    fix,
-  })
-
 export class SqlSession implements PersisterSession {
   readonly #db: SqlDatabase
   readonly #settings: SqlSettings
   readonly #log: Logger
   readonly #planner: TablePlanner
   readonly #substreams = new Map<string, Substream>()
+  readonly #declared = new Map<string, SchemaMessage>()
+  /** Substreams whose tables are ours until the next commit. */
+  readonly #entered = new Set<string>()
   /** Substreams without a schema: their first batch tells what their records look like. */
   readonly #unknown = new Map<string, SchemaMessage>()
   readonly #seen = new Set<string>()
@@ -194,13 +82,34 @@ export class SqlSession implements PersisterSession {
       return
     }
     this.#unknown.delete(message.stream)
+    await this.#enter(message.stream)
     const wanted = wantedTables(message, this.#settings, this.#db.dialect)
     for (const w of wanted) await this.#compareWithDatabase(message.stream, w.path)
     const { main, children, changes } = this.#planner.declare(message, wanted)
     for (const change of changes) if (change.kind === 'create') await this.#mustBeFree(change.table)
     await this.#apply(changes, [main, ...children])
     this.#substreams.set(message.stream, this.#substream({ main, children }, wanted))
+    this.#declared.set(message.stream, message)
     this.#written.add(message.stream)
+  }
+
+  /** Where another run changed the tables of a substream meanwhile, they are taken as they are now. */
+  async #enter(substream: string): Promise<boolean> {
+    if (this.#db.enter === undefined || this.#entered.has(substream)) return false
+    const entries = await this.#db.enter(substream)
+    this.#entered.add(substream)
+    if (entries === undefined) return false
+    for (const table of readEntries(entries)) {
+      this.#planner.keep(table)
+      this.#seen.delete(table.name)
+    }
+    return true
+  }
+
+  /** The same for a substream that was declared. */
+  async #reenter(substream: string): Promise<void> {
+    const message = this.#declared.get(substream)
+    if (message !== undefined && (await this.#enter(substream))) await this.declare(message)
   }
 
   async write(substream: string, records: readonly RecordMessage[]): Promise<void> {
@@ -209,6 +118,7 @@ export class SqlSession implements PersisterSession {
     const unknown = this.#unknown.get(substream)
     if (unknown !== undefined)
       await this.declare({ ...unknown, schema: inferSchema(readable(records)), inferred: false })
+    await this.#reenter(substream)
     for (let pass = 0; ; pass++) {
       const s = this.#substreams.get(substream)
       if (s === undefined) throw new MillraceError('RECORD_WITHOUT_SCHEMA', { stream: substream })
@@ -237,6 +147,7 @@ export class SqlSession implements PersisterSession {
   }
 
   async activateVersion(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void> {
+    await this.#reenter(message.stream)
     const s = this.#substreams.get(message.stream)
     if (s === undefined) return
     if (!s.main.columns.some((c) => c.name === '_sdc_table_version')) {
@@ -250,12 +161,14 @@ export class SqlSession implements PersisterSession {
   async flush(): Promise<void> {
     if (this.#settings.deletes === 'hard')
       for (const name of this.#written) {
+        if (!this.#purges(name)) continue
+        await this.#reenter(name)
         const s = this.#substreams.get(name) as Substream
-        if (s.main.columns.some((c) => c.name === '_sdc_deleted_at' && c.metadata === undefined))
-          await this.#db.purge(s.main, s.children)
+        await this.#db.purge(s.main, s.children)
       }
     await this.#db.commit([...this.#dirty.values()].map((t) => ({ table: t.name, entry: JSON.stringify(t) })))
     this.#dirty.clear()
+    this.#entered.clear()
     this.#batchedAt = undefined
   }
 
@@ -322,6 +235,12 @@ export class SqlSession implements PersisterSession {
       this.#seen.add(table.name)
       this.#dirty.set(table.name, table)
     }
+  }
+
+  /** Whether the records of a substream themselves say which rows are deleted. */
+  #purges(substream: string): boolean {
+    const { main } = this.#substreams.get(substream) as Substream
+    return main.columns.some((c) => c.name === '_sdc_deleted_at' && c.metadata === undefined)
   }
 
   #mustChange(batch: EncodedBatch): boolean {

@@ -78,6 +78,12 @@ export interface Dialect {
   readonly loadsJsonVerbatim: boolean
   /** Whether JSON text may hold the escape of half a surrogate pair. */
   readonly loneSurrogatesInJson: boolean
+  /** Whether text, and strings in JSON, may hold the character NUL. */
+  readonly nulCharacters: boolean
+  /** Bytes that the keys of a row may have together; undefined where there is no limit that a line would not hit first. */
+  readonly maxKeyBytes?: number
+  /** Digits that a number of any length may have before and behind its point; undefined: any. */
+  readonly maxDigits?: { readonly whole: number; readonly fraction: number }
   readonly quote: (name: string) => string
   readonly typeName: (type: ColumnType) => string
   /** The statements of a change, as a user may read them in a plan. */
@@ -106,13 +112,18 @@ export interface RowEncoder {
 }
 
 /**
- * An open database with one writer. Everything between two `commit`s is one transaction. The session calls one method
+ * An open database. Everything between two `commit`s is one transaction. The session calls one method
  * at a time; `load` may go on in the background once it has resolved, and what fails there is thrown by a later call.
  */
 export interface SqlDatabase extends AsyncDisposable {
   readonly dialect: Dialect
   /** The rows of the catalog table; none where there is no such table yet. */
   readCatalog(): Promise<readonly string[]>
+  /**
+   * For a database with more than one writer: called before anything else is asked or done for a substream in a
+   * transaction. Takes its lock, and answers its catalog entries where another writer changed them since they were read.
+   */
+  enter?(substream: string): Promise<readonly string[] | undefined>
   /** Names of the columns that a table really has; undefined where there is no such table. */
   columnsOf(table: string): Promise<readonly string[] | undefined>
   /** Makes changes, in their order; rows loaded before are converted. Throws SCHEMA_CHANGE_REFUSED for keys that do not hold. */

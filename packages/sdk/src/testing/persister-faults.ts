@@ -188,7 +188,8 @@ export const faultTests = (
       await countsOf(options, dir)
     })
 
-    test('a full disk is told, what was committed is whole, and with more space it goes on', async (t) => {
+    const remote = { skip: options.remote === true && 'it writes to a server' }
+    test('a full disk is told, what was committed is whole, and with more space it goes on', remote, async (t) => {
       const dir = folder()
       const reason = smallDisk(dir)
       if (reason !== undefined) {

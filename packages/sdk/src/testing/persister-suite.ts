@@ -37,6 +37,8 @@ export interface PersisterSuiteOptions {
   readonly module?: URL
   /** How often it is killed. Default 20. */
   readonly kills?: number
+  /** It writes to a server, not into the folder: a full disk is for its own test. */
+  readonly remote?: boolean
   /** Message files that this persister need not pass, each with the reason. */
   readonly skip?: Readonly<Record<string, string>>
 }

@@ -51,6 +51,7 @@ export const duckdbDialect = (schema: string): Dialect => ({
   temporalTypes: true,
   loadsJsonVerbatim: false,
   loneSurrogatesInJson: false,
+  nulCharacters: true,
   quote,
   typeName,
   statements: (change) => statements(change, `${quote(schema)}.${quote(change.table.name)}`),

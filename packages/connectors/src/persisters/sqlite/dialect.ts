@@ -66,6 +66,7 @@ export const sqliteDialect: Dialect = {
   temporalTypes: false,
   loadsJsonVerbatim: true,
   loneSurrogatesInJson: true,
+  nulCharacters: true,
   quote,
   typeName,
   statements,

@@ -41,6 +41,10 @@ export interface Destination {
       string
     >
   >
+  /** Set where it is no file but a place on a server, which a path names in this way. */
+  readonly settings?: (path: string) => JsonObject
+  /** What it does not keep as it came: NUL in text, the text of JSON (its meaning it does). */
+  readonly loses?: readonly ('nul' | 'json-text')[]
   /** Reads a table with the database's own client; rows in the order of the first column, as numbers where it is one. */
   readonly read: (path: string, table: string) => Promise<StoredTable | undefined>
   /** Changes the file behind Millrace's back. */
@@ -48,6 +52,34 @@ export interface Destination {
   /** Names of all tables. */
   readonly tables: (path: string) => Promise<readonly string[]>
 }
+
+/** The settings of a session. */
+export const settingsOf = (destination: Destination, path: string): JsonObject => ({
+  path,
+  nested: 'json',
+  mode: 'upsert',
+  deletes: 'hard',
+  metadata: false,
+  schema: 'main',
+  ...destination.settings?.(path),
+})
+
+/** The same JSON in one form, where the destination keeps its meaning only. */
+export const asKept = (d: Destination, text: string | null | undefined): string | null => {
+  if (text === null || text === undefined) return null
+  if (d.loses?.includes('json-text') !== true || !/^[[{"]/.test(text)) return text
+  return JSON.stringify(text.startsWith('"') ? JSON.parse(text) : sorted(text))
+}
+
+/** With digits and order of keys told apart from nothing: numbers become texts, keys are sorted. */
+const sorted = (text: string): unknown =>
+  JSON.parse(
+    text.replaceAll(/("(?:[^"\\]|\\.)*")|(-?[0-9][-+.0-9eE]*)/g, (_, s?: string, n?: string) => s ?? `"#${n}"`),
+    (_, v) =>
+      typeof v === 'object' && v !== null && !Array.isArray(v)
+        ? Object.fromEntries(Object.entries(v as object).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : v,
+  )
 
 /** A database file in a folder of its own, removed at the end. */
 export class Place implements AsyncDisposable {
@@ -69,15 +101,7 @@ export class Place implements AsyncDisposable {
   }
 
   context(settings: JsonObject = {}): PersisterContext {
-    const config = {
-      path: this.path,
-      nested: 'json',
-      mode: 'upsert',
-      deletes: 'hard',
-      metadata: false,
-      schema: 'main',
-      ...settings,
-    }
+    const config = { ...settingsOf(this.destination, this.path), ...settings }
     return { config, log: this.log, signal: new AbortController().signal } as PersisterContext
   }
 

@@ -2,7 +2,7 @@
  * A child process for the tests: writes flush after flush, and says after each how many there were. With `hold` it only
  * keeps the database open until its stdin ends.
  *
- *     node flusher.ts MODULE PATH hold|FIRST
+ *     node flusher.ts MODULE SETTINGS hold|FIRST
  */
 import { once } from 'node:events'
 import { type Persister, silentLogger } from '@millrace/sdk'
@@ -12,10 +12,10 @@ import { recordsOf, schemaOf } from './destination.ts'
 export const rowsPerFlush = 500
 
 const main = async (): Promise<void> => {
-  const [module = '', path = '', first = '0'] = process.argv.slice(2)
+  const [module = '', settings = '{}', first = '0'] = process.argv.slice(2)
   const exported = Object.values((await import(module)) as Record<string, Persister>)
   const persister = exported.find((e) => e.kind === 'persister') as Persister
-  const config = { path, nested: 'json', mode: 'upsert', deletes: 'hard', metadata: false, schema: 'main' }
+  const config = JSON.parse(settings) as object
   await using session = await persister.open({ config, log: silentLogger, signal: new AbortController().signal })
   const properties = { id: { type: 'integer' }, flush: { type: 'integer' }, text: { type: 'string' } }
   if (first === 'hold') {

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, test } from 'node:test'
-import { type Destination, Place } from './destination.ts'
+import { type Destination, Place, settingsOf } from './destination.ts'
 import { rowsPerFlush } from './flusher.ts'
 
 const kills = 20
@@ -24,7 +24,7 @@ export const killTests = (d: Destination): void => {
       for (let kill = 0; kill < kills; kill++) {
         const child = spawn(
           process.execPath,
-          [join(import.meta.dirname, 'flusher.ts'), d.module, place.path, String(done)],
+          [join(import.meta.dirname, 'flusher.ts'), d.module, JSON.stringify(settingsOf(d, place.path)), String(done)],
           { stdio: ['ignore', 'pipe', 'inherit'] },
         )
         const ended = once(child, 'exit')

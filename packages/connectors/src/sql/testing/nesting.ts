@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { JsonObject } from '@millrace/sdk'
-import { type Destination, Place, recordsOf, schemaOf } from './destination.ts'
+import { asKept, type Destination, Place, recordsOf, schemaOf } from './destination.ts'
 
 const int = { type: 'integer' }
 const str = { type: 'string' }
@@ -23,8 +23,8 @@ export const nestedTests = (d: Destination): void => {
         '{"id":4,"v":null}',
       ])
       assert.deepEqual(
-        (await place.rows('j')).map((r) => r[1]),
-        [text, '"a string"', '5', null],
+        (await place.rows('j')).map((r) => asKept(d, r[1])),
+        [asKept(d, text), '"a string"', '5', null],
       )
     })
 
@@ -49,7 +49,14 @@ export const nestedTests = (d: Destination): void => {
         'address',
       ])
       assert.deepEqual(await place.rows('f'), [
-        ['1', 'Łódź', '51.75', '[{"sku":"a"}]', '90', null],
+        [
+          '1',
+          'Łódź',
+          '51.75',
+          d.loses?.includes('json-text') === true ? '[{"sku": "a"}]' : '[{"sku":"a"}]',
+          '90',
+          null,
+        ],
         ['2', null, null, null, null, null],
         ['3', null, null, null, null, 'c/o'],
       ])

@@ -155,7 +155,7 @@ export const valueTests = (d: Destination): void => {
         '',
         'a"b\\c',
         'tab\t new\nline',
-        'nul\u0000inside',
+        ...(d.loses?.includes('nul') === true ? [] : ['nul\u0000inside']),
         '東京 🚚',
         "it's",
         '\u2028',

@@ -1,0 +1,195 @@
+/** Rows as lines of COPY's text format, made from the bytes of records: https://www.postgresql.org/docs/current/sql-copy.html */
+import type { RecordMessage } from '@millrace/sdk'
+import { asciiAt } from '../../sql/slices.ts'
+import type { Cell, ColumnType, RowEncoder, Table } from '../../sql/types.ts'
+
+const FIRST_BYTES = 320 * 1024
+const TAB = 9
+const NEWLINE = 10
+const CARRIAGE_RETURN = 13
+const SPACE = 32
+const QUOTE = 34
+const SLASH = 47
+const BACKSLASH = 92
+const LOWER_N = 110
+const LOWER_R = 114
+const LOWER_T = 116
+const LOWER_U = 117
+const UPPER_N = 78
+
+/** How a cell's JSON text becomes COPY's: as it stands, a string without its quotes, JSON with its backslashes doubled. */
+const PLAIN = 0
+const STRING = 1
+const JSON_TEXT = 2
+
+const formOf = (type: ColumnType): number => {
+  switch (type) {
+    case 'text':
+    case 'timestamp':
+    case 'date':
+    case 'time':
+      return STRING
+    case 'json':
+      return JSON_TEXT
+    default:
+      return PLAIN
+  }
+}
+
+/** Counts the rows of a transaction: the order in which rows with the same key came. */
+export interface RowCounter {
+  next: number
+}
+
+export class CopyWriter implements RowEncoder {
+  readonly #forms: Uint8Array
+  readonly #isMetadata: readonly boolean[]
+  readonly #counter: RowCounter | undefined
+  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  #at = 0
+  rows = 0
+
+  /** With a counter, each row ends with its number. */
+  constructor(table: Table, counter: RowCounter | undefined) {
+    this.#forms = Uint8Array.from(table.columns, (c) => formOf(c.type))
+    this.#isMetadata = table.columns.map((c) => c.metadata !== undefined)
+    this.#counter = counter
+  }
+
+  raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
+    const { buffer } = record
+    const forms = this.#forms
+    // No byte becomes more than two; a null is two bytes, a separator one.
+    this.#room((record.to - record.from) * 2 + forms.length * 3)
+    let meta = 0
+    for (let i = 0; i < forms.length; i++) {
+      const from = spans[i * 2] as number
+      if (from >= 0) {
+        const to = spans[i * 2 + 1] as number
+        const form = forms[i] as number
+        if (form === STRING) this.#string(buffer, from + 1, to - 1)
+        else if (form === PLAIN) this.#plain(buffer, from, to)
+        else this.#json(buffer, from, to)
+      } else if (this.#isMetadata[i] === true) {
+        this.#cell(metadata[meta] as Cell, i)
+        this.#room((record.to - record.from) * 2 + forms.length * 3)
+      } else this.#null()
+      if (this.#isMetadata[i] === true) meta++
+      this.#bytes[this.#at++] = TAB
+    }
+    this.#end()
+  }
+
+  cells(cells: readonly Cell[]): void {
+    for (let i = 0; i < cells.length; i++) {
+      this.#cell(cells[i] as Cell, i)
+      this.#room(1)
+      this.#bytes[this.#at++] = TAB
+    }
+    this.#end()
+  }
+
+  /** The lines so far. The writer is of no use afterwards. */
+  take(): Buffer {
+    return this.#bytes.subarray(0, this.#at)
+  }
+
+  /** Ends the row: its number behind the last tab, or a newline in the place of that. */
+  #end(): void {
+    this.rows++
+    if (this.#counter === undefined) {
+      this.#bytes[this.#at - 1] = NEWLINE
+      return
+    }
+    this.#room(12)
+    this.#at += this.#bytes.write(String(this.#counter.next++), this.#at, 'latin1')
+    this.#bytes[this.#at++] = NEWLINE
+  }
+
+  #null(): void {
+    this.#bytes[this.#at++] = BACKSLASH
+    this.#bytes[this.#at++] = UPPER_N
+  }
+
+  #plain(b: Buffer, from: number, to: number): void {
+    const out = this.#bytes
+    let at = this.#at
+    for (let i = from; i < to; i++) out[at++] = b[i] as number
+    this.#at = at
+  }
+
+  /** A JSON string's inside: COPY has JSON's own escapes but for \" \/ and \u. */
+  #string(b: Buffer, from: number, to: number): void {
+    const out = this.#bytes
+    let at = this.#at
+    for (let i = from; i < to; i++) {
+      const c = b[i] as number
+      if (c !== BACKSLASH) {
+        out[at++] = c
+        continue
+      }
+      const next = b[++i] as number
+      if (next === QUOTE || next === SLASH) out[at++] = next
+      else if (next === LOWER_U) {
+        this.#at = at
+        this.#character(Number.parseInt(asciiAt(b, i + 1, i + 5), 16))
+        at = this.#at
+        i += 4
+      } else {
+        out[at++] = BACKSLASH
+        out[at++] = next
+      }
+    }
+    this.#at = at
+  }
+
+  /** One character of the first plane, no half of a pair. */
+  #character(code: number): void {
+    const escaped = escapes[code]
+    if (escaped !== undefined && escaped !== 0) {
+      this.#bytes[this.#at++] = BACKSLASH
+      this.#bytes[this.#at++] = escaped
+    } else this.#at += this.#bytes.write(String.fromCharCode(code), this.#at)
+  }
+
+  #json(b: Buffer, from: number, to: number): void {
+    const out = this.#bytes
+    let at = this.#at
+    for (let i = from; i < to; i++) {
+      const c = b[i] as number
+      if (c === BACKSLASH) out[at++] = BACKSLASH
+      // Outside a string these are space, and inside none of them can be.
+      out[at++] = Math.max(c, SPACE)
+    }
+    this.#at = at
+  }
+
+  #cell(cell: Cell, column: number): void {
+    if (cell === null) {
+      this.#room(2)
+      this.#null()
+      return
+    }
+    const form = this.#forms[column]
+    const text = form === STRING ? (JSON.parse(cell) as string) : cell
+    const escaped = form !== PLAIN && /[\\\t\n\r]/.test(text) ? text.replaceAll(/[\\\t\n\r]/g, escapeOf) : text
+    this.#room(escaped.length * 3)
+    this.#at += this.#bytes.write(escaped, this.#at)
+  }
+
+  #room(bytes: number): void {
+    if (this.#at + bytes + 1 <= this.#bytes.length) return
+    const bigger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + bytes + 1))
+    this.#bytes.copy(bigger, 0, 0, this.#at)
+    this.#bytes = bigger
+  }
+}
+
+/** Characters that COPY must be told with a backslash, and what stands behind it. */
+const escapes: Uint8Array = new Uint8Array(128)
+escapes[TAB] = LOWER_T
+escapes[NEWLINE] = LOWER_N
+escapes[CARRIAGE_RETURN] = LOWER_R
+escapes[BACKSLASH] = BACKSLASH
+
+const escapeOf = (c: string): string => `\\${String.fromCharCode(escapes[c.charCodeAt(0)] as number)}`
