@@ -111,3 +111,7 @@ test('write a persister does what it says', () => {
 test('write a streamer does what it says', () => {
   assert.ok(runPage(join(docs, 'how-to/write-a-streamer.md')) >= 4)
 })
+
+test('read an HTTP API does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/read-an-http-api.md')) >= 5)
+})

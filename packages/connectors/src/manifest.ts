@@ -5,6 +5,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   files: async () => (await import('./streamers/files/index.ts')).files,
   git: async () => (await import('./streamers/git/index.ts')).git,
   hello: async () => (await import('./streamers/hello/index.ts')).hello,
+  http: async () => (await import('./streamers/http/index.ts')).http,
 }
 
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {

@@ -7,7 +7,10 @@
  */
 import { MillraceError } from '../errors/error.ts'
 import { isObject, type Json, type JsonObject } from '../message/json.ts'
-import type { SubstreamInfo } from './types.ts'
+import type { Substream, SubstreamInfo } from './types.ts'
+
+/** A substream, whose schema may be known to the catalog only: see `findSchema`. */
+type Offered = SubstreamInfo & Pick<Partial<Substream>, 'findSchema'>
 
 /** The Singer catalog of these substreams, with the standard metadata. */
 export const discoverCatalog = (substreams: readonly SubstreamInfo[]): JsonObject => ({
@@ -72,7 +75,7 @@ export interface Selection {
 }
 
 /** What a catalog (or a STRUCTURE file) chooses of these substreams; without one, what is selected by default. Throws CATALOG_INVALID. */
-export const selectionOf = (catalog: JsonObject | undefined, substreams: readonly SubstreamInfo[]): Selection => {
+export const selectionOf = (catalog: JsonObject | undefined, substreams: readonly Offered[]): Selection => {
   if (catalog === undefined)
     return { selected: substreams.filter((s) => s.selectedByDefault !== false).map((s) => whole(s.name)), unknown: [] }
   const streams = catalog['streams']
@@ -91,7 +94,7 @@ const truth = (v: Json | undefined): boolean | undefined => {
   return word === 'true' ? true : word === 'false' ? false : undefined
 }
 
-const fromCatalog = (entries: readonly Json[], substreams: readonly SubstreamInfo[]): Selection => {
+const fromCatalog = (entries: readonly Json[], substreams: readonly Offered[]): Selection => {
   const byName = new Map<string, JsonObject>()
   for (const entry of entries) {
     if (!isObject(entry)) throw invalid('an entry of "streams" is not an object')
@@ -110,7 +113,7 @@ const fromCatalog = (entries: readonly Json[], substreams: readonly SubstreamInf
   return { selected, unknown: [...byName.keys()].filter((n) => !known.has(n)) }
 }
 
-const fromEntry = (entry: JsonObject, info: SubstreamInfo): Selected | undefined => {
+const fromEntry = (entry: JsonObject, info: Offered): Selected | undefined => {
   const metadata = new Map<string, JsonObject>()
   const list = entry['metadata'] ?? []
   if (!Array.isArray(list)) throw invalid(`the metadata of ${info.name} is not a list`)
@@ -128,9 +131,10 @@ const fromEntry = (entry: JsonObject, info: SubstreamInfo): Selected | undefined
     truth(top['selected-by-default']) ??
     metadata.size === 0
   if (!isSelected) return undefined
-  const keep = keepOf(info.schema, [], true, metadata, (field) => isAutomatic(info, field))
+  const offered = info.findSchema === undefined ? info.schema : schema
+  const keep = keepOf(offered, [], true, metadata, (field) => isAutomatic(info, field))
   const fullTable = top['replication-method'] === 'FULL_TABLE' && methodOf(info) !== 'FULL_TABLE'
-  return chosenFields(info, keep, fullTable)
+  return chosenFields({ ...info, schema: offered }, keep, fullTable)
 }
 
 const chosenFields = (info: SubstreamInfo, keep: Keep | true, fullTable: boolean): Selected => {
@@ -185,7 +189,7 @@ const innerOf = (
 }
 
 /** Selection by a STRUCTURE file: nodes with `is_synced`, tables under databases or at the top. */
-const fromStructure = (file: JsonObject, substreams: readonly SubstreamInfo[]): Selection => {
+const fromStructure = (file: JsonObject, substreams: readonly Offered[]): Selection => {
   const nodes = isObject(file['structure']) && !('is_synced' in file) ? file['structure'] : file
   const tables = new Map<string, JsonObject>()
   const collect = (map: JsonObject, isWanted: boolean): void => {
@@ -209,7 +213,7 @@ const fromStructure = (file: JsonObject, substreams: readonly SubstreamInfo[]): 
       continue
     }
     const fields = new Map<string, boolean>()
-    for (const field of Object.keys(propertiesOf(s.schema))) {
+    for (const field of Object.keys(s.findSchema === undefined ? propertiesOf(s.schema) : children)) {
       const child = children[field]
       if (child !== undefined && (!isObject(child) || truth(child['is_synced']) === undefined))
         throw invalid(`as a STRUCTURE its node "${s.name}.${field}" has no "is_synced"`)

@@ -8,7 +8,7 @@ import { MessageReader } from '../message/reader.ts'
 import type { EmittedReport } from '../report/types.ts'
 import { defineStreamer } from './define.ts'
 import { runStreamer, type StreamerRunOptions } from './run.ts'
-import { bookmark, EncodedRecords, recordsOf, schemaChange, type Streamer, type Substream, unchanged } from './types.ts'
+import { bookmark, EncodedRecords, recordsOf, type Streamer, type Substream, schemaChange, unchanged } from './types.ts'
 
 const schema: JsonObject = {
   type: 'object',

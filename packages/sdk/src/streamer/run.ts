@@ -23,6 +23,7 @@ import {
   type StreamerContext,
   type Substream,
   type SubstreamContext,
+  type SubstreamInfo,
   Unchanged,
   type Yielded,
 } from './types.ts'
@@ -70,7 +71,7 @@ export const runStreamer = async (streamer: Streamer, options: StreamerRunOption
       else await streamer.check(ctx)
       return
     case 'discover':
-      await options.write(Buffer.from(`${JSON.stringify(discoverCatalog(await streamer.substreams(ctx)), null, 2)}\n`))
+      await options.write(Buffer.from(`${JSON.stringify(discoverCatalog(await discovered(streamer, ctx)), null, 2)}\n`))
       return
     case 'sync':
       await new Sync(streamer, ctx, options).run()
@@ -78,6 +79,14 @@ export const runStreamer = async (streamer: Streamer, options: StreamerRunOption
     default:
       options.command satisfies never
   }
+}
+
+/** The substreams with the schemas that have to be asked for. */
+const discovered = async (streamer: Streamer, ctx: StreamerContext): Promise<readonly SubstreamInfo[]> => {
+  const found: SubstreamInfo[] = []
+  for (const s of await streamer.substreams(ctx))
+    found.push(s.findSchema === undefined ? s : { ...s, schema: await s.findSchema() })
+  return found
 }
 
 /** A substream while it is read. */
@@ -195,7 +204,7 @@ class Sync {
   async #one(desk: Desk, desks: ReadonlyMap<string, Desk>): Promise<void> {
     const { substream, selected } = desk
     this.#state.begin(substream.name)
-    for (const d of desks.values()) this.#writeSchema(d, d.substream.schema)
+    for (const d of desks.values()) if (d.substream.findSchema === undefined) this.#writeSchema(d, d.substream.schema)
     const ctx: SubstreamContext = {
       ...this.#ctx,
       bookmark: selected.fullTable ? undefined : this.#state.bookmarkOf(substream),

@@ -1,4 +1,4 @@
-import type { ConfigSpec, ConfigOf } from '../config/fields.ts'
+import type { ConfigOf, ConfigSpec } from '../config/fields.ts'
 import type { Logger } from '../log/logger.ts'
 import type { Json, JsonObject } from '../message/json.ts'
 
@@ -111,6 +111,11 @@ export type Yielded =
 
 /** One kind of record of a streamer, and how to read it. */
 export interface Substream<C extends ConfigSpec = ConfigSpec> extends SubstreamInfo {
+  /**
+   * The schema is known only once records were seen: discovery asks this for it, `schema` is not used, and reading yields
+   * a schemaChange before its first record.
+   */
+  readonly findSchema?: () => Promise<JsonObject>
   /**
    * The substream whose reading gives the records of this one too. Where both are selected and have the same bookmark,
    * only that one is read, with this one's name in `together`.

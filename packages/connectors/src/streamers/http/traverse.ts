@@ -1,0 +1,148 @@
+/** The pages of a substream, and of one whose records belong to records of another. */
+import {
+  type HttpClient,
+  inOrder,
+  isObject,
+  type Json,
+  type JsonObject,
+  jsonPath,
+  MillraceError,
+  type Page,
+  type PagePosition,
+  pages,
+  valueAt,
+} from '@millrace/sdk'
+import type { SubstreamSpec } from './substream-spec.ts'
+
+/** What all substreams of a run share. */
+export interface Api {
+  readonly client: HttpClient
+  readonly maxPages: number
+  readonly maxConcurrent: number
+  readonly secretParameters: readonly string[]
+}
+
+/** A page's records; or, of a child substream, the end of a page of its parents. */
+export interface Chunk {
+  readonly records: readonly JsonObject[]
+  /** Where to go on when everything up to here was taken; undefined where there is no such place yet, or no more. */
+  readonly next: PagePosition | undefined
+  readonly notModified: boolean
+  /** The tag of an answer that was the only page. */
+  readonly etag: string | undefined
+  /** When the server answered, by its own clock; milliseconds since 1970. */
+  readonly answeredAt: number | undefined
+}
+
+export interface From {
+  /** The value in place of `{start}`; parameters with it are left out where there is none. */
+  readonly start: Json | undefined
+  readonly page?: PagePosition | undefined
+  readonly etag?: string | undefined
+}
+
+/** All pages, in order. Child substreams ask for the children of several parents side by side. */
+export async function* traverse(api: Api, spec: SubstreamSpec, from: From): AsyncGenerator<Chunk, void, undefined> {
+  if (spec.parent === undefined) {
+    let isFirst = true
+    for await (const page of pagesOf(api, spec, from, { parents: [], signal: undefined })) {
+      yield {
+        records: page.records.map(recordOf),
+        next: page.next,
+        notModified: page.answer.notModified,
+        etag: isFirst && page.next === undefined ? page.answer.etag : undefined,
+        answeredAt: answeredAt(page),
+      }
+      isFirst = false
+    }
+    return
+  }
+  // Parents are read whole: a child may be new where its parent is not.
+  for await (const parents of traverse(api, spec.parent, { start: spec.parent.startFrom, page: from.page })) {
+    yield* childrenOf(api, spec, from, parents.records)
+    yield { records: [], next: parents.next, notModified: false, etag: undefined, answeredAt: parents.answeredAt }
+  }
+}
+
+async function* childrenOf(
+  api: Api,
+  spec: SubstreamSpec,
+  from: From,
+  parents: readonly JsonObject[],
+): AsyncGenerator<Chunk, void, undefined> {
+  const groups: (readonly JsonObject[])[] = []
+  for (let i = 0; i < parents.length; i += spec.parentsPerRequest)
+    groups.push(parents.slice(i, i + spec.parentsPerRequest))
+  // Only first pages are asked for ahead, so that memory is bounded by their number.
+  const begun = inOrder(groups, api.maxConcurrent, async (group, signal) => {
+    const rest = pagesOf(api, spec, { start: from.start }, { parents: group, signal })
+    return { group, first: await rest.next(), rest }
+  })
+  for await (const { group, first, rest } of begun)
+    for (let turn = first; turn.done !== true; turn = await rest.next())
+      yield {
+        records: turn.value.records.map((r) => withParent(spec, recordOf(r), group[0])),
+        next: undefined,
+        notModified: false,
+        etag: undefined,
+        answeredAt: answeredAt(turn.value),
+      }
+}
+
+const pagesOf = (
+  api: Api,
+  spec: SubstreamSpec,
+  from: From,
+  { parents, signal }: { readonly parents: readonly JsonObject[]; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<Page, void, undefined> => {
+  const fill = (template: string, encode: (s: string) => string): string | undefined => {
+    let isKnown = true
+    const filled = template.replace(/\{(start|parent\.[^}]+)\}/g, (_, hole: string) => {
+      if (hole === 'start') {
+        if (from.start === undefined || from.start === null) isKnown = false
+        return encode(textOf(from.start) ?? '')
+      }
+      return parents.map((p) => encode(parentValue(spec, p, hole.slice('parent.'.length)))).join(',')
+    })
+    return isKnown ? filled : undefined
+  }
+  return pages(api.client, {
+    path: fill(spec.path, encodeURIComponent) ?? spec.path.replaceAll('{start}', ''),
+    query: Object.fromEntries(Object.entries(spec.query).map(([name, t]) => [name, fill(t, (s) => s)])),
+    pages: spec.pages,
+    recordsAt: spec.recordsAt,
+    from: from.page,
+    etag: from.etag,
+    accept: spec.emptyStatuses,
+    maxPages: api.maxPages,
+    signal,
+    secretParameters: api.secretParameters,
+  })
+}
+
+const answeredAt = (page: Page): number | undefined => {
+  const at = Date.parse(page.answer.headers['date'] ?? '')
+  return Number.isNaN(at) ? undefined : at
+}
+
+/** What is no object becomes one. */
+const recordOf = (v: Json): JsonObject => (isObject(v) ? v : { value: v })
+
+const withParent = (spec: SubstreamSpec, record: JsonObject, parent: JsonObject | undefined): JsonObject => {
+  const added = Object.entries(spec.parentFields)
+  if (added.length === 0 || parent === undefined) return record
+  return { ...record, ...Object.fromEntries(added.map(([to, of]) => [to, valueAt(parent, jsonPath(of)) ?? null])) }
+}
+
+const parentValue = (spec: SubstreamSpec, parent: JsonObject, field: string): string => {
+  const value = textOf(valueAt(parent, jsonPath(field)))
+  if (value === undefined || value === '')
+    throw new MillraceError('SOURCE_MALFORMED', {
+      why: `a record of ${spec.parent?.name} has no ${field}, which ${spec.name} is asked for with`,
+      fix: `Check {parent.${field}} of substream ${spec.name}.`,
+    })
+  return value
+}
+
+const textOf = (v: Json | undefined): string | undefined =>
+  v === undefined || v === null || isObject(v) || Array.isArray(v) ? undefined : String(v)
