@@ -35,6 +35,8 @@ export const homes: readonly Home[] = [
       'packages/connectors/src/streamers/git/': 'git runs as the user runs it, with what could mislead it taken out',
       'packages/connectors/src/postgres/':
         'what PG* variables say to libpq they say to us; the client library reads most',
+      'packages/connectors/src/singer/':
+        'Singer programs run as the user runs them: where they are found, where private files go',
       'packages/server/src/runner/': 'programs that the runner starts get an allow-list of it',
     },
   },

@@ -115,3 +115,11 @@ test('write a streamer does what it says', () => {
 test('read an HTTP API does what it says', () => {
   assert.ok(runPage(join(docs, 'how-to/read-an-http-api.md')) >= 5)
 })
+
+test('use a Singer tap does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/use-a-singer-tap.md')) >= 5)
+})
+
+test('use a Singer target does what it says', () => {
+  assert.ok(runPage(join(docs, 'how-to/use-a-singer-target.md')) >= 3)
+})

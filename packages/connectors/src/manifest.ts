@@ -6,6 +6,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   git: async () => (await import('./streamers/git/index.ts')).git,
   hello: async () => (await import('./streamers/hello/index.ts')).hello,
   http: async () => (await import('./streamers/http/index.ts')).http,
+  singer: async () => (await import('./streamers/singer/index.ts')).singer,
 }
 
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
@@ -13,5 +14,6 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
   jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
   postgres: async () => (await import('./persisters/postgres/index.ts')).postgres,
+  singer: async () => (await import('./persisters/singer/index.ts')).singer,
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
 }

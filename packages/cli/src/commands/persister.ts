@@ -24,6 +24,7 @@ import { connectorCommand, describeConnector, takenFlags } from '../connector/co
 import { standaloneLetters } from '../connector/dead-letters.ts'
 import { dryRun } from '../connector/dry-run.ts'
 import { messageInput } from '../connector/input.ts'
+import { relayLines } from '../connector/relay.ts'
 import { stdoutWriter } from '../connector/output.ts'
 import { reportFailure, reportWriter } from '../connector/report.ts'
 import { readJsonObject, resolveSettings } from '../connector/settings.ts'
@@ -133,6 +134,7 @@ const sync = async (
       log,
       signal: stop.stop,
       kill: stop.kill,
+      relay: relayLines(context),
       onInvalid,
       requireSchema: given.flag('require-schema'),
       startsOver: context.env[startsOverVariable] === '1',
@@ -199,7 +201,7 @@ const ask = async (
   { config }: Resolved<ConfigSpec>,
   stop: StopSignals,
 ): Promise<void> => {
-  const ctx = { config, log: context.log, signal: stop.stop }
+  const ctx = { config, log: context.log, signal: stop.stop, relay: relayLines(context) }
   const cannot = (): never => {
     throw new MillraceError('COMMAND_USAGE', {
       why: `persister ${persister.name} cannot ${verb}`,

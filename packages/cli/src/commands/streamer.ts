@@ -8,8 +8,11 @@ import { authorError } from '../connector/author-error.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
 import { converted, outputFormat, outputFormats } from '../connector/output-format.ts'
 import { stdoutWriter } from '../connector/output.ts'
+import { relayLines } from '../connector/relay.ts'
 import { reportFailure, reportWriter } from '../connector/report.ts'
 import { readJsonObject, resolveSettings } from '../connector/settings.ts'
+
+const stdoutDescriptor = 1
 
 const verbs = ['sync', 'check', 'discover'] as const
 
@@ -68,7 +71,8 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
     const { config } = resolveSettings(streamer, { options: given, cwd, env, taken }, log)
     const catalogFile = given.text('catalog') ?? given.text('properties')
     const stateFile = given.text('state')
-    const output = converted(command === 'sync' ? outputFormat(given.text('to-format')) : 'singer', stdoutWriter())
+    const format = command === 'sync' ? outputFormat(given.text('to-format')) : 'singer'
+    const output = converted(format, stdoutWriter())
     await runStreamer(streamer, {
       command,
       config,
@@ -77,6 +81,8 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
       write: output.write,
       log,
       signal: stop.stop,
+      direct: format === 'singer' ? stdoutDescriptor : undefined,
+      relay: relayLines(context),
       ...(report === undefined ? {} : { report }),
     }).finally(output.end)
   } catch (e) {

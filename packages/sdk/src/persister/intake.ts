@@ -321,7 +321,7 @@ export class Intake {
   /** Widens the schema by what the batch holds, and declares it where that changed anything. */
   async #declareInferred(desk: Desk, batch: readonly RecordMessage[]): Promise<void> {
     const known = desk.inferred
-    if (this.#persister.supports.opensRecords)
+    if (this.#persister.supports.opensRecords || this.#persister.supports.needsSchemas === true)
       desk.inferred = inferSchema(
         batch.map((r) => r.record),
         known,

@@ -1,7 +1,7 @@
 import type { Books, DeadLetter } from '../books/types.ts'
 import type { CompileMap, CompileSchema } from '../gate/types.ts'
-import type { JsonObject } from '../message/json.ts'
 import type { Logger } from '../log/logger.ts'
+import type { JsonObject } from '../message/json.ts'
 import type { Report } from '../report/types.ts'
 import type { Evidence } from './types.ts'
 
@@ -27,6 +27,8 @@ export interface PersisterRunOptions {
   /** Tells the runner; makes books with digests. */
   readonly report?: (report: Report) => void | Promise<void>
   readonly requireSchema?: boolean
+  /** {@link PersisterContext.relay} */
+  readonly relay?: ((line: string) => void) | undefined
   /** {@link PersisterContext.startsOver} */
   readonly startsOver?: boolean
   readonly maxLineBytes?: number

@@ -2,7 +2,8 @@
  * Runs a persister: reads messages, hands records to the session, and releases states.
  *
  * The one rule that everything here serves: **a state is released only after a flush that came after every record
- * before it.** There is one place where that happens, {@link Release.flush}. Several states may share a flush; the
+ * before it.** There is one place where that happens, {@link Release.flush} (for a destination that answers states itself,
+ * its answer stands for the flush). Several states may share a flush; the
  * newest is released. Where the run stops at a bad line, what came before it is flushed and the newest state before
  * that line is released.
  */
@@ -11,113 +12,14 @@ import { readBatchFiles } from '../message/batch-files.ts'
 import { type ReaderOptions, readMessages } from '../message/reader.ts'
 import type { RecordLines } from '../message/record-lines.ts'
 import type { Message } from '../message/types.ts'
+import { AcknowledgedRelease } from './acknowledged.ts'
 import { Intake, StopAt } from './intake.ts'
+import { FlushRelease, type Release } from './release.ts'
 import type { PersisterRunOptions, PersisterRunResult } from './run-types.ts'
 import { Turns } from './turns.ts'
-import type { FlushSizes, Persister, PersisterSession } from './types.ts'
+import type { Persister, PersisterSession } from './types.ts'
 
-/** A flush is made at a STATE once this much came since the last, and after ten times as much without one. */
-const defaultFlushRecords = 50_000
-const defaultFlushBytes = 64 * 1024 * 1024
-const defaultFlushMs = 2_000
-const withoutState = 10
-const maxStatesWaiting = 1_000
-const maxStateCharsWaiting = 8 * 1024 * 1024
 const progressMs = 200
-
-interface WaitingState {
-  readonly line: number
-  readonly text: string
-}
-
-/** Flushes, and after that releases the newest state that the flush covers. */
-class Release {
-  readonly #session: PersisterSession
-  readonly #intake: Intake
-  readonly #options: PersisterRunOptions
-  readonly #sizes: Required<FlushSizes>
-  #waiting: WaitingState[] = []
-  #waitingChars = 0
-  /** States since the last flush, and every how many-th of them is kept. */
-  #seen = 0
-  #stride = 1
-  #lastFlush = performance.now()
-  released: string | undefined
-  writingMs = 0
-
-  constructor(session: PersisterSession, intake: Intake, options: PersisterRunOptions, preferred: FlushSizes = {}) {
-    this.#session = session
-    this.#intake = intake
-    this.#options = options
-    this.#sizes = {
-      records: options.flushRecords ?? preferred.records ?? defaultFlushRecords,
-      bytes: options.flushBytes ?? preferred.bytes ?? defaultFlushBytes,
-      ms: options.flushMs ?? preferred.ms ?? defaultFlushMs,
-    }
-  }
-
-  /**
-   * Keeps the state until a flush. Of very many only every n-th is kept, and the newest: any of them is true, and an
-   * older one counts only where a bad record stops the run behind it.
-   */
-  add(state: WaitingState): void {
-    const last = this.#waiting.at(-1)
-    if (last !== undefined && this.#seen % this.#stride !== 0) {
-      this.#waiting.pop()
-      this.#waitingChars -= last.text.length
-    }
-    this.#seen++
-    this.#waiting.push(state)
-    this.#waitingChars += state.text.length
-    if (this.#waiting.length < maxStatesWaiting && this.#waitingChars < maxStateCharsWaiting) return
-    this.#stride *= 2
-    this.#waiting = this.#waiting.filter((s, i) => i % 2 === 1 || s === state)
-    this.#waitingChars = this.#waiting.reduce((n, s) => n + s.text.length, 0)
-  }
-
-  /** Whether enough came since the last flush to make one now. */
-  isDue(atState: boolean): boolean {
-    const factor = atState || this.#waiting.length > 0 ? 1 : withoutState
-    const { records, bytes } = this.#intake
-    return (
-      records >= this.#sizes.records * factor ||
-      bytes >= this.#sizes.bytes * factor ||
-      this.#intake.isFullOfLetters ||
-      ((records > 0 || this.#waiting.length > 0) && performance.now() - this.#lastFlush >= this.#sizes.ms * factor)
-    )
-  }
-
-  /** Makes everything durable, then releases the newest state that came before line `before` (default: all). */
-  async flush(before: number = Infinity): Promise<void> {
-    const started = performance.now()
-    await this.#intake.writeAll()
-    if (this.#intake.dirty || this.#intake.records > 0) await this.#session.flush()
-    const letters = this.#intake.flushed()
-    if (letters.length > 0) await this.#options.keepDeadLetters?.(letters)
-    const covered = this.#waiting.filter((s) => s.line < before)
-    this.#waiting = []
-    this.#waitingChars = 0
-    this.#seen = 0
-    this.#stride = 1
-    const state = covered.at(-1)
-    await this.#options.report?.({
-      kind: 'commit',
-      state: state?.text,
-      books: this.#intake.books.close(),
-      deadLetters: letters,
-    })
-    if (state !== undefined) {
-      await this.#options.writeState(`${state.text}\n`)
-      this.released = state.text
-    }
-    this.#lastFlush = performance.now()
-    this.writingMs += this.#lastFlush - started
-  }
-
-  get hasWork(): boolean {
-    return this.#waiting.length > 0 || this.#intake.dirty || this.#intake.records > 0 || this.#intake.hasDeadLetters
-  }
-}
 
 /**
  * Runs the persister over the input to its end. Throws the error that stopped it, after everything before it is
@@ -131,6 +33,7 @@ export const runPersister = async (persister: Persister, options: PersisterRunOp
     log: options.log,
     signal: options.kill ?? new AbortController().signal,
     startsOver: options.startsOver === true,
+    ...(options.relay === undefined ? {} : { relay: options.relay }),
   })
   try {
     return await new PersisterRun(persister, session, options).run()
@@ -157,7 +60,10 @@ class PersisterRun {
     this.#session = session
     this.#options = options
     this.#intake = new Intake(persister, session, options)
-    this.#release = new Release(session, this.#intake, options, persister.flushes)
+    this.#release =
+      session.states === undefined
+        ? new FlushRelease(session, this.#intake, options, persister.flushes)
+        : new AcknowledgedRelease(session, session.states, { intake: this.#intake, options })
     // A check mostly needs the bytes only, and opens the records that it doubts.
     this.#opens = persister.supports.opensRecords || options.compileMap !== undefined
     this.#passes = !this.#opens && options.compileSchema === undefined && session.writeLines !== undefined
@@ -255,7 +161,7 @@ class PersisterRun {
           break
         }
         case 'STATE':
-          this.#release.add(message)
+          await this.#pass(this.#release.add(message))
           if (this.#release.isDue(true)) await this.#flush()
           break
         case 'SCHEMA':
@@ -284,6 +190,10 @@ class PersisterRun {
     if (this.#release.isDue(false)) await this.#flush()
   }
 
+  async #pass(passed: void | Promise<void>): Promise<void> {
+    if (passed !== undefined) await this.#inDestination(passed)
+  }
+
   async #flush(): Promise<void> {
     if (this.#release.hasWork) await this.#inDestination(this.#release.flush())
   }
@@ -309,7 +219,7 @@ class PersisterRun {
     this.#lastReport = now
     await report({
       kind: 'progress',
-      substreams: this.#intake.books.counts(),
+      substreams: this.#release.counts(),
       bytes: this.#bytes,
       waitingMs: this.#waitingMs,
       writingMs: this.#writingMs,

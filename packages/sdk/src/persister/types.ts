@@ -11,6 +11,8 @@ export interface PersisterContext<C extends ConfigSpec = ConfigSpec> {
   readonly log: Logger
   /** Aborted when the run is to stop at once. */
   readonly signal: AbortSignal
+  /** Takes a line that a program of somebody else wrote on its log, to be passed on as it is; left out: nobody listens. */
+  readonly relay?: ((line: string) => void) | undefined
   /** No state was ever kept: whatever an unfinished run left of a substream comes again, and may be dropped. */
   readonly startsOver?: boolean
 }
@@ -42,6 +44,8 @@ export interface PersisterSupports {
   readonly versions: boolean
   /** It asks for the values of records (false: their bytes will do, and nothing is parsed for its sake). */
   readonly opensRecords: boolean
+  /** Where the streamer gave no schema it wants one inferred from the values, even if it does not open records itself. */
+  readonly needsSchemas?: boolean
 }
 
 /**
@@ -55,7 +59,7 @@ export interface PersisterSupports {
  *   state. After it throws, nothing more is called but disposal.
  * - Disposal without a `flush` must leave the destination as the last `flush` left it: what is half written does not count.
  *
- * Never sees a STATE. Throws MillraceError: DESTINATION_* for the destination's faults, SCHEMA_CHANGE_REFUSED, and for
+ * Never sees a STATE, but where it has `states`. Throws MillraceError: DESTINATION_* for the destination's faults, SCHEMA_CHANGE_REFUSED, and for
  * one bad value {@link RejectedRecords}, which names the records that cannot be stored.
  */
 export interface PersisterSession extends AsyncDisposable {
@@ -70,6 +74,8 @@ export interface PersisterSession extends AsyncDisposable {
   /** Rows of other versions of this substream are to go. Takes effect with the next flush, after all records before it. */
   activateVersion?(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void>
   flush(): Promise<void>
+  /** For a destination that says by itself what is durable. With it, states are passed on and `flush` comes at the end only. */
+  readonly states?: StateAcknowledger
   /**
    * The input came to its end, and all of it was written and flushed. Called once, after the last flush; not called
    * where the run was stopped or failed. For what may only be done with the whole: a file takes another's place.
@@ -77,6 +83,19 @@ export interface PersisterSession extends AsyncDisposable {
   finish?(): Promise<void>
   /** Evidence of the substreams written in this session, asked for once after the last flush. */
   evidence?(): Promise<readonly Evidence[]>
+}
+
+/**
+ * A destination that is given each STATE in its place, and answers one when everything before it is durable (a Singer
+ * target). A state is then released when it was answered, and what was written before it counts as stored from then on.
+ */
+export interface StateAcknowledger {
+  /** Hands over a state, as JSON text, behind all records before it. */
+  pass(text: string): Promise<void>
+  /** Calls back with each state that is answered, as JSON text, in order; and once where the destination ended by itself. */
+  listen(onState: (text: string) => void, onEnd: (error: Error) => void): void
+  /** After the last flush: whether the newest state passed may count as answered, as everything is durable. */
+  readonly flushAnswers: boolean
 }
 
 /** How much a flush should cover, where the usual is not good for a destination. A run's own options win. */

@@ -42,6 +42,10 @@ export interface StreamerRunOptions {
   readonly log: Logger
   /** Asks the run to end early: what is begun is finished, its state written. */
   readonly signal: AbortSignal
+  /** A descriptor that a streamer which is another program may write to by itself, in place of `write`. */
+  readonly direct?: number | undefined
+  /** {@link StreamerContext.relay} */
+  readonly relay?: ((line: string) => void) | undefined
   /** Tells the runner what was written; makes digests. */
   readonly report?: ((report: Report) => void | Promise<void>) | undefined
   /** A STATE comes at least after so many records, or so many milliseconds, where the substream allows it. */
@@ -64,17 +68,23 @@ export const runStreamer = async (streamer: Streamer, options: StreamerRunOption
     config: options.config as StreamerContext['config'],
     log: options.log,
     signal: options.signal,
+    relay: options.relay,
   }
+  const { program } = streamer
   switch (options.command) {
     case 'check':
       if (streamer.check === undefined) await streamer.substreams(ctx)
       else await streamer.check(ctx)
       return
     case 'discover':
-      await options.write(Buffer.from(`${JSON.stringify(discoverCatalog(await discovered(streamer, ctx)), null, 2)}\n`))
+      await options.write(Buffer.from(await catalogText(streamer, ctx)))
       return
     case 'sync':
-      await new Sync(streamer, ctx, options).run()
+      if (program === undefined) await new Sync(streamer, ctx, options).run()
+      else {
+        const { catalog, state, direct, write } = options
+        await program.sync({ ...ctx, catalog, state, direct, write })
+      }
       return
     default:
       options.command satisfies never
@@ -88,6 +98,12 @@ const discovered = async (streamer: Streamer, ctx: StreamerContext): Promise<rea
     found.push(s.findSchema === undefined ? s : { ...s, schema: await s.findSchema() })
   return found
 }
+
+/** The catalog for whoever reads it. A program's own keeps its numbers digit for digit, and stands on one line. */
+const catalogText = async (streamer: Streamer, ctx: StreamerContext): Promise<string> =>
+  streamer.program === undefined
+    ? `${JSON.stringify(discoverCatalog(await discovered(streamer, ctx)), null, 2)}\n`
+    : `${encodeJson(await streamer.program.discover(ctx))}\n`
 
 /** A substream while it is read. */
 interface Desk {

@@ -8,6 +8,8 @@ export interface StreamerContext<C extends ConfigSpec = ConfigSpec> {
   readonly log: Logger
   /** Aborted when the run is to end early: finish what is begun, then return. */
   readonly signal: AbortSignal
+  /** Takes a line that a program of somebody else wrote on its log, to be passed on as it is; left out: nobody listens. */
+  readonly relay?: ((line: string) => void) | undefined
 }
 
 /** How a substream is replicated. */
@@ -136,6 +138,27 @@ export interface StreamerReference {
   readonly page?: string
 }
 
+/** What a program of somebody else is given to read with. */
+export interface ProgramContext<C extends ConfigSpec = ConfigSpec> extends StreamerContext<C> {
+  /** What was chosen; undefined where nobody chose. */
+  readonly catalog: JsonObject | undefined
+  readonly state: Json | undefined
+  /** A descriptor that the program may write its messages to by itself; undefined: they go through `write`. */
+  readonly direct: number | undefined
+  readonly write: (chunk: Uint8Array) => void | Promise<void>
+}
+
+/**
+ * A streamer that is a program of somebody else, which writes its messages by itself. Nothing of them is looked at: what is
+ * counted and checked is the persister's business.
+ */
+export interface StreamerProgram<C extends ConfigSpec = ConfigSpec> {
+  /** Its catalog as it gives it. */
+  readonly discover: (ctx: StreamerContext<C>) => Promise<JsonObject>
+  /** Resolves when the program came to its end, or was stopped by the signal. Throws its failure. */
+  readonly sync: (ctx: ProgramContext<C>) => Promise<void>
+}
+
 /** A streamer: takes data out of a source. Made by {@link defineStreamer}. */
 export interface Streamer<C extends ConfigSpec = ConfigSpec> {
   readonly kind: 'streamer'
@@ -148,4 +171,6 @@ export interface Streamer<C extends ConfigSpec = ConfigSpec> {
   /** Proves quickly that the settings reach the source. Throws what is wrong. */
   readonly check?: (ctx: StreamerContext<C>) => Promise<void>
   readonly reference?: StreamerReference
+  /** For a streamer that is another program: asked in place of `substreams`. */
+  readonly program?: StreamerProgram<C>
 }

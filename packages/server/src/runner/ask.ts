@@ -1,12 +1,11 @@
 /** Running a connector for its answer: `discover`, `verify`. Its stdout is read whole. */
-import { type FailedReport, MillraceError } from '@millrace/sdk'
+import { type FailedReport, Lines, MillraceError } from '@millrace/sdk'
 import { startChild } from './child.ts'
 import { describeExit } from './exit-report.ts'
-import { Lines } from './lines.ts'
+import { notStarted, reportedError } from './failure.ts'
 import { OrphanWatch } from './orphan-watch.ts'
 import type { PrivateFolder } from './private-folder.ts'
 import type { Program } from './program.ts'
-import { notStarted, reportedError } from './failure.ts'
 import { maxReportBytes, parseReport } from './reports.ts'
 
 /** An answer longer than this is refused. */

@@ -9,9 +9,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { Lines, Tail } from '@millrace/sdk'
 import type { ExitReport } from './exit-report.ts'
 import { retryOfExit } from './exit-report.ts'
-import { Lines, Tail } from './lines.ts'
 
 export interface ChildSpec {
   /** Program and arguments; no shell. */

@@ -1,6 +1,6 @@
 /** How a child process ended: one shape for every ending, and the words for it. */
 import { constants } from 'node:os'
-import { exitCodes, type Retry } from '@millrace/sdk'
+import { exitCodes, type Retry, reasonIn } from '@millrace/sdk'
 
 export type ExitReport =
   | { readonly why: 'finished' }
@@ -23,17 +23,6 @@ export const exitCodeFor = (report: ExitReport, otherwise: number): number =>
   report.why === 'failed' && report.code >= exitCodes.usage && report.code <= exitCodes.settings
     ? report.code
     : otherwise
-
-/** The line of a log that says why its program died: the last CRITICAL or FATAL one, else the last one. */
-export const reasonIn = (stderrTail: string): string | undefined => {
-  const lines = stderrTail
-    .split('\n')
-    .map((l) => l.trim())
-    .filter((l) => l !== '')
-  const found = lines.findLast((l) => /\b(CRITICAL|FATAL)\b/.test(l)) ?? lines.at(-1)
-  return found === undefined || found.length <= maxReason ? found : `${found.slice(0, maxReason)}…`
-}
-const maxReason = 500
 
 /** An ending in words: "exit code 3: CRITICAL no such account". */
 export const describeExit = (report: ExitReport): string => {

@@ -96,6 +96,8 @@ export const programOf = (
   const context: Record<string, string> = {
     MILLRACE_PIPELINE: pipeline.name,
     [reportVariable]: '3',
+    // What a connector writes there is gone with the run, also where it is killed.
+    MILLRACE_PRIVATE_FOLDER: folder.path,
     ...(call.run === undefined ? {} : { MILLRACE_RUN: call.run }),
     ...(call.startsOver === true ? { [startsOverVariable]: '1' } : {}),
     ...(end.kind === 'exec' && typeof end.exec === 'string'

@@ -13,11 +13,12 @@
  * What made a run end early first is its failure; what follows from it (a closed pipe, half a line) is not.
  */
 import {
-  encodeJson,
   type EmittedReport,
   type Evidence,
+  encodeJson,
   type FailedReport,
   isMillraceError,
+  Lines,
   MillraceError,
   toMillraceError,
 } from '@millrace/sdk'
@@ -27,11 +28,10 @@ import { wantedOf } from '../domain/selection.ts'
 import { readStateText } from '../domain/state.ts'
 import { type Child, startChild } from './child.ts'
 import { closeRun } from './close-run.ts'
-import { diedOfClosedPipe, exitCodeFor, type ExitReport } from './exit-report.ts'
+import { diedOfClosedPipe, type ExitReport, exitCodeFor } from './exit-report.ts'
 import { failureOf } from './failure.ts'
 import { IdleWatch } from './idle.ts'
 import { Ledger } from './ledger.ts'
-import { Lines } from './lines.ts'
 import { OrphanWatch } from './orphan-watch.ts'
 import { PrivateFolder } from './private-folder.ts'
 import { type Program, programOf, type ResolvedEnds, resolveEnds } from './program.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Lines, reasonIn, Tail } from '@millrace/sdk'
 import { childEnvironment } from './environment.ts'
-import { describeExit, diedOfClosedPipe, exitCodeFor, type ExitReport, reasonIn, retryOfExit } from './exit-report.ts'
-import { Lines, Tail } from './lines.ts'
+import { describeExit, diedOfClosedPipe, type ExitReport, exitCodeFor, retryOfExit } from './exit-report.ts'
 import { ProgressMeter } from './progress.ts'
 import { levelOf, parseMetric, parseReport } from './reports.ts'
 

@@ -1,4 +1,4 @@
-/** Cuts a child's output into lines, whatever the chunks. No line is longer than the limit it is given. */
+/** Cuts what another program writes into lines, whatever the chunks. No line is longer than the limit it is given. */
 
 export interface LinesOptions {
   readonly maxBytes: number
