@@ -58,6 +58,7 @@ export const homes: readonly Home[] = [
       'packages/sdk/src/http/clock.ts': 'the default clock of waits and limits',
       'packages/sdk/src/streamer/': 'when a record was taken (time_extracted), and the version of a full run',
       'packages/connectors/src/sql/session.ts': 'when a row was stored or deleted (_sdc_ columns)',
+      'packages/connectors/src/object-store/names.ts': 'names of objects begin with the time',
       'packages/server/src/store/': 'when a run began, a state was accepted, a record set aside',
       'packages/server/src/runner/': 'how long a run and its parts took',
       'packages/cli/src/': 'the program: it shows how long things take',

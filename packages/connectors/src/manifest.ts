@@ -14,6 +14,7 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
   jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
   postgres: async () => (await import('./persisters/postgres/index.ts')).postgres,
+  s3: async () => (await import('./persisters/s3/index.ts')).s3,
   singer: async () => (await import('./persisters/singer/index.ts')).singer,
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
 }

@@ -67,6 +67,8 @@ export interface Program {
   readonly command: readonly [string, ...string[]]
   /** Removed when the server has ended. */
   readonly folder: string
+  /** What ends it. A shell script cannot catch QUIT here: it was begun in the background. Default QUIT. */
+  readonly signal?: 'QUIT' | 'TERM'
   readonly user?: { readonly uid: number; readonly gid: number } | undefined
   readonly env?: Readonly<Record<string, string>>
 }
@@ -77,16 +79,16 @@ export interface Program {
  * Its stdin takes the words `stop` and `start`.
  */
 const script = `
-folder=$1; shift
+folder=$1; signal=$2; shift 2
 "$@" & pid=$!
 while read -r word; do
   case $word in
-    stop) kill -QUIT $pid; wait $pid;;
+    stop) kill -$signal $pid; wait $pid;;
     start) "$@" & pid=$!;;
   esac
   echo done
 done
-kill -QUIT $pid 2>/dev/null; wait $pid; rm -rf "$folder"
+kill -$signal $pid 2>/dev/null; wait $pid; rm -rf "$folder"
 `
 
 /** A server that this process started. */
@@ -96,7 +98,7 @@ export class OwnServer implements AsyncDisposable {
   #log = ''
 
   constructor(program: Program) {
-    this.#shell = spawn('sh', ['-c', script, 'server', program.folder, ...program.command], {
+    this.#shell = spawn('sh', ['-c', script, 'server', program.folder, program.signal ?? 'QUIT', ...program.command], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
       cwd: '/',
