@@ -12,6 +12,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   csv: async () => (await import('./persisters/csv/index.ts')).csv,
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
+  http: async () => (await import('./persisters/http/index.ts')).http,
   jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
   postgres: async () => (await import('./persisters/postgres/index.ts')).postgres,
   s3: async () => (await import('./persisters/s3/index.ts')).s3,

@@ -32,7 +32,7 @@ import { baseUrlOf, targetOf, withQuery } from './url.ts'
 const defaultRetry: RetryPolicy = { attempts: 6, baseMs: 500, maxMs: 30_000, maxWaitMs: 900_000 }
 const defaultTimeouts: Timeouts = { headersMs: 60_000, idleMs: 60_000, totalMs: 600_000 }
 const maxRedirects = 5
-/** A server that says "wait 0 s" again and again is asked no more often than this. */
+/** A server that states shorter waits again and again is asked no more often than this. */
 const leastWaitMs = 1000
 
 /** Makes a client; see {@link HttpClient}. Throws CONFIG_INVALID where the base URL is none. */
@@ -205,7 +205,8 @@ class Exchange {
       if (await this.#p.authority?.renew(credentials)) return undefined
     }
     if (status >= 300 && status < 400 && this.#follow(answer)) return undefined
-    if (!passes(status)) throw refusedStatus(this.#p.side, this.#asked, status)
+    if (!passes(status) && this.#request.passing?.includes(status) !== true)
+      throw refusedStatus(this.#p.side, this.#asked, status)
     if (!this.#isIdempotent || this.#tries >= this.#p.retry.attempts)
       throw unavailableStatus(this.#p.side, this.#asked, status, this.#tries)
     await this.#backOff(`answered ${status}`)
@@ -270,8 +271,10 @@ class Exchange {
     await this.#backOff(fault.why)
   }
 
-  async #afterLimit(answer: HttpAnswer, statedMs: number | undefined): Promise<void> {
+  async #afterLimit(answer: HttpAnswer, stated: number | undefined): Promise<void> {
     const { retry, side, clock } = this.#p
+    // "In 0 s" says nothing.
+    const statedMs = stated === 0 ? undefined : stated
     // Told how long to wait, the try does not count: the time does.
     if (statedMs !== undefined) this.#tries--
     const waitMs = statedMs === undefined ? this.#jittered() : Math.max(leastWaitMs, statedMs)

@@ -101,6 +101,8 @@ export interface RequestOptions {
   readonly etag?: string | undefined
   /** Statuses that are answers and not failures, beside 2xx and 304: 404 where gone things are no news. */
   readonly accept?: readonly number[] | undefined
+  /** Statuses that may be another one the next time, beside 408, 425 and 5xx: the request is tried again. */
+  readonly passing?: readonly number[] | undefined
   readonly signal?: AbortSignal | undefined
 }
 

@@ -37,7 +37,13 @@ export const startHttpServer = async (
     const { method = '', url = '', headers } = request
     const seen = { method, url, headers, body: Buffer.concat(parts) }
     requests.push(seen)
-    await answer(seen, response)
+    try {
+      await answer(seen, response)
+    } catch (e) {
+      // The test fails by it; the client must not wait.
+      response.destroy()
+      throw e
+    }
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

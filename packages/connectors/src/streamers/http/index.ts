@@ -35,6 +35,14 @@ export const http: Streamer = defineStreamer({
   name: 'http',
   doc: 'Reads any JSON API that comes in pages, by its settings alone; later runs only what is new, where the API can tell.',
   config,
+  reference: {
+    page: 'http.md',
+    substreams: 'those that the setting `substreams` names; their fields are inferred from the first pages, or given',
+    state: {
+      example: { bookmarks: { orders: { bookmark: { since: '2026-01-05T09:00:00Z' } } } },
+      doc: '`since` is the greatest value of the replication key seen. In the middle of a run `page` says where to go on.',
+    },
+  },
   substreams: (ctx) => {
     const api = apiFor(ctx)
     return specsOf(ctx).map((spec) => substreamFor(spec, api, ctx))
