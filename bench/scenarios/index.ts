@@ -1,5 +1,6 @@
 import type { Scenario } from '../harness.ts'
 import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
+import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
 import { reader } from './reader.ts'
 import { startup } from './startup.ts'
@@ -12,6 +13,7 @@ export const scenarios: readonly Scenario[] = [
   jsonlPersister,
   sqlitePersister,
   duckdbPersister,
+  postgresPersister,
   git,
   pipeline,
   startup,

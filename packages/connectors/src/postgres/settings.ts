@@ -104,7 +104,7 @@ const wordsOf = (url: string): Map<string, string> => {
 }
 
 const wordsOfUrl = (url: string): Map<string, string> => {
-  const m = /^[^:]+:\/\/(?:([^@/?]*)@)?(\[[^\]]*\]|[^:/?]*)(?::([^/?]*))?(?:\/([^?]*))?(?:\?(.*))?$/.exec(url)
+  const m = /^[^:]+:\/\/(?:([^@/?]*)@)?(\[[^\]]*\]|[^:/?@]*)(?::([0-9]*))?(?:\/([^?]*))?(?:\?(.*))?$/.exec(url)
   if (m === null) throw wrong('cannot be read: letters such as @ : / ? in a password are written %40 %3A %2F %3F')
   const words = new Map<string, string>()
   const [user = '', ...password] = (m[1] ?? '').split(':')

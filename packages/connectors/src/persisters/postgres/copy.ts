@@ -11,23 +11,28 @@ const WAITING_BYTES = 2 << 20
 export class Copy {
   readonly #stream: Writable
   readonly #done: Promise<void>
+  #error: Error | undefined
 
   constructor(client: Client, from: typeof copyFrom, sql: string) {
     this.#stream = client.query(from(sql, { highWaterMark: WAITING_BYTES }))
     this.#done = finished(this.#stream)
-    // Told by the next write or by the end.
+    // Told by the next write or by the end. The stream is of no use from then on, though it does not know it itself.
+    this.#stream.on('error', (e) => {
+      this.#error ??= e
+    })
     this.#done.catch(() => {})
   }
 
   /** Resolves when there is room for more. Throws what the server or the connection said. */
   async write(bytes: Buffer): Promise<void> {
-    if (this.#stream.destroyed || this.#stream.errored !== null) return await this.#done
+    if (this.#error !== undefined) throw this.#error
     if (this.#stream.write(bytes)) return
-    await Promise.race([once(this.#stream, 'drain'), this.#done])
+    await once(this.#stream, 'drain')
   }
 
   /** Resolves when the server has taken all of it. */
   async end(): Promise<void> {
+    if (this.#error !== undefined) throw this.#error
     this.#stream.end()
     await this.#done
   }

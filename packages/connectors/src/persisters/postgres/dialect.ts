@@ -2,9 +2,12 @@ import { scaleOf } from '../../sql/column-types.ts'
 import type { Column, ColumnType, Dialect, Table, TableChange } from '../../sql/types.ts'
 
 /** Bytes of a name; PostgreSQL cuts what is longer, without a word. */
-const MAX_NAME_BYTES = 63
+export const MAX_NAME_BYTES = 63
 /** An index takes no key of more than 2,704 bytes (a third of a page), its own fields among them. */
 const MAX_KEY_BYTES = 2600
+
+/** The column of a staging table that says in which order its rows came. */
+export const orderColumn = '_millrace_order'
 
 export const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
@@ -56,7 +59,7 @@ export const postgresDialect = (schema: string): Dialect => ({
   maxNameBytes: MAX_NAME_BYTES,
   reservesTable: () => false,
   // The hidden columns that every table has.
-  reservesColumn: (name) => /^(oid|tableoid|xmin|cmin|xmax|cmax|ctid)$/.test(name),
+  reservesColumn: (name) => name === orderColumn || /^(oid|tableoid|xmin|cmin|xmax|cmax|ctid)$/.test(name),
   exactDecimals: true,
   temporalTypes: true,
   loadsJsonVerbatim: true,
