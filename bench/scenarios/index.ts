@@ -3,6 +3,7 @@ import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.t
 import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
 import { reader } from './reader.ts'
+import { streams } from './streams.ts'
 import { startup } from './startup.ts'
 
 /** All scenarios, in the order of the page. A new one is a file and a line here. */
@@ -17,4 +18,5 @@ export const scenarios: readonly Scenario[] = [
   git,
   pipeline,
   startup,
+  streams,
 ]

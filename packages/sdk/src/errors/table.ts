@@ -54,6 +54,17 @@ export const errorCodes = [
   'STORE_UNUSABLE',
   'RUN_UNKNOWN',
   'RUN_LOCKED',
+  'STREAM_NAME_INVALID',
+  'STREAM_EXISTS',
+  'STREAM_UNKNOWN',
+  'LOG_CLOSED',
+  'LOG_ARGUMENT',
+  'LOG_WRITER_BEHIND',
+  'LOG_OFFSET_TRIMMED',
+  'LOG_OFFSET_AHEAD',
+  'LOG_UNAVAILABLE',
+  'LOG_FULL',
+  'LOG_DAMAGED',
   'INTERRUPTED',
   'INTERNAL',
 ] as const
@@ -325,6 +336,52 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   RUN_LOCKED: later(exitCodes.later, 409)(
     (d) => `pipeline ${d['pipeline']} is running already (run ${d['run']}, process ${d['pid']})`,
     () => 'Wait for it to end. One pipeline has one run at a time, so that its state has one writer.',
+  ),
+
+  // — streams —
+  STREAM_NAME_INVALID: settings(
+    (d) => `"${d['name']}" is no name of a stream`,
+    () => 'A name has 1 to 200 letters, digits and . _ - (of ASCII) and begins with a letter or a digit.',
+  ),
+  STREAM_EXISTS: afterFix(exitCodes.settings, 409)(
+    (d) => `there is a stream "${d['stream']}" already`,
+    () => 'Choose another name, or delete that stream first.',
+  ),
+  STREAM_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `there is no stream "${d['stream']}"`,
+    () => 'Create it, or look for its name in the list of streams.',
+  ),
+  LOG_CLOSED: never(exitCodes.ourBug, 503)(
+    (d) => `${d['stream']} was closed and cannot be used any more`,
+    () => 'Open it again.',
+  ),
+  LOG_ARGUMENT: usage(
+    (d) => `stream ${d['stream']}: ${d['why']}`,
+    () => 'Correct what is asked of the stream.',
+  ),
+  LOG_WRITER_BEHIND: never(exitCodes.badData, 409)(
+    (d) => `writer ${d['writer']} of stream ${d['stream']} appends ${d['seq']}, its last was ${d['last']}`,
+    () => 'A writer that comes back asks where it was and goes on from there; two writers need two ids.',
+  ),
+  LOG_OFFSET_TRIMMED: never(exitCodes.badData, 410)(
+    (d) => `offset ${d['asked']} of stream ${d['stream']} is not kept any more; the first is ${d['first']}`,
+    () => 'Read from the first record that is there, or replay what is missing from the archive.',
+  ),
+  LOG_OFFSET_AHEAD: never(exitCodes.badData, 416)(
+    (d) => `offset ${d['asked']} of stream ${d['stream']} is ahead of its end; the next is ${d['next']}`,
+    () => 'The stream may have been made anew: read it from its first record.',
+  ),
+  LOG_UNAVAILABLE: later(exitCodes.unavailable, 503)(
+    (d) => `${d['what']}: ${d['why']}`,
+    () => 'Check that the log of the streams is there and may be read and written; try again.',
+  ),
+  LOG_FULL: later(exitCodes.later, 507)(
+    (d) => `${d['what']}: no space left (${d['why']})`,
+    () => 'Free some space or let streams keep less; what was acknowledged is safe.',
+  ),
+  LOG_DAMAGED: never(exitCodes.ourBug, 500)(
+    (d) => `${d['what']}: ${d['why']}`,
+    () => 'Restore the log of the streams from a backup.',
   ),
   INTERRUPTED: later(exitCodes.interrupted, 503)(
     (d) => `stopped by ${d['signal'] ?? 'request'}`,

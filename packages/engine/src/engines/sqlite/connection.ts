@@ -1,0 +1,90 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { MillraceError } from '@millrace/sdk'
+import type { Answer, Ask, Fault } from './thread.ts'
+
+type AskBody = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never
+
+const SQLITE_FULL = 13
+const SQLITE_CORRUPT = 11
+const SQLITE_NOTADB = 26
+
+/** One of the threads of an engine, and what waits for its answers. */
+export class Connection {
+  readonly #path: string
+  readonly #worker: Worker
+  readonly #exited: Promise<unknown>
+  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(e: unknown): void }>()
+  #next = 1
+  #ended: Error | undefined
+
+  private constructor(path: string, access: 'write' | 'read') {
+    this.#path = path
+    const file = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
+    this.#worker = new Worker(file, { workerData: { path, access } })
+    this.#exited = once(this.#worker, 'exit')
+    this.#worker.on('message', (answer: Answer) => this.#take(answer))
+    this.#worker.on('error', (e) => this.#end(e))
+    this.#worker.on('exit', () => this.#end(new Error('the thread of the log ended')))
+  }
+
+  /** Throws LOG_UNAVAILABLE (no such folder, not allowed) and LOG_DAMAGED. */
+  static async open(path: string, access: 'write' | 'read'): Promise<Connection> {
+    const connection = new Connection(path, access)
+    try {
+      await new Promise((resolve, reject) => connection.#waiting.set(0, { resolve, reject }))
+    } catch (e) {
+      await connection.#worker.terminate()
+      throw e
+    }
+    return connection
+  }
+
+  ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) {
+        reject(this.#unavailable(this.#ended))
+        return
+      }
+      const id = this.#next++
+      this.#waiting.set(id, { resolve, reject })
+      this.#worker.postMessage({ ...body, id }, memory)
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#ended === undefined) await this.ask({ do: 'call', method: 'close', args: [] }).catch(() => {})
+    await this.#exited
+  }
+
+  #take({ id, value, fault }: Answer): void {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    if (fault === undefined) waiting?.resolve(value)
+    else waiting?.reject(this.#translate(fault))
+  }
+
+  #end(e: Error): void {
+    this.#ended ??= e
+    for (const { reject } of this.#waiting.values()) reject(this.#unavailable(this.#ended))
+    this.#waiting.clear()
+  }
+
+  #translate(fault: Fault): MillraceError {
+    if ('code' in fault) return new MillraceError(fault.code, fault.details)
+    const details = { what: this.#path, why: fault.message }
+    switch ((fault.errcode ?? 0) & 0xff) {
+      case SQLITE_FULL:
+        return new MillraceError('LOG_FULL', details)
+      case SQLITE_CORRUPT:
+      case SQLITE_NOTADB:
+        return new MillraceError('LOG_DAMAGED', details)
+      default:
+        return new MillraceError('LOG_UNAVAILABLE', details)
+    }
+  }
+
+  #unavailable(e: Error): MillraceError {
+    return new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: e.message }, { cause: e })
+  }
+}

@@ -1,0 +1,61 @@
+import { MillraceError } from '@millrace/sdk'
+import type { StreamLog } from './stream-log.ts'
+import type { EngineSupports, Retention, StreamName } from './types.ts'
+
+/**
+ * Keeps streams. Open until it is disposed; that closes the logs that are open, after what they have begun. As with
+ * {@link StreamLog}, an engine implements what begins with `do`.
+ */
+export abstract class StreamEngine implements AsyncDisposable {
+  abstract readonly supports: EngineSupports
+  readonly #open = new Set<StreamLog>()
+  #isClosed = false
+
+  /** Makes a stream and opens it. Throws STREAM_EXISTS. */
+  async create(name: StreamName, retention: Retention = {}): Promise<StreamLog> {
+    this.#mustBeOpen()
+    return this.#keep(await this.doCreate(name, retention))
+  }
+
+  /** Opens a stream; it may be open several times. Throws STREAM_UNKNOWN. */
+  async open(name: StreamName): Promise<StreamLog> {
+    this.#mustBeOpen()
+    return this.#keep(await this.doOpen(name))
+  }
+
+  /** The names of all streams, in their order by bytes. */
+  async *list(): AsyncGenerator<StreamName, void, undefined> {
+    this.#mustBeOpen()
+    yield* this.doList()
+  }
+
+  /** Removes a stream with its records. Its name may be used again at once. Throws STREAM_UNKNOWN. */
+  async drop(name: StreamName): Promise<void> {
+    this.#mustBeOpen()
+    await this.doDrop(name)
+  }
+
+  #keep(log: StreamLog): StreamLog {
+    for (const one of this.#open) if (one.isClosed) this.#open.delete(one)
+    this.#open.add(log)
+    return log
+  }
+
+  #mustBeOpen(): void {
+    if (this.#isClosed) throw new MillraceError('LOG_CLOSED', { stream: 'the engine' })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    for (const log of this.#open) await log[Symbol.asyncDispose]()
+    this.#open.clear()
+    await this.doClose()
+  }
+
+  protected abstract doCreate(name: StreamName, retention: Retention): Promise<StreamLog>
+  protected abstract doOpen(name: StreamName): Promise<StreamLog>
+  protected abstract doList(): AsyncIterable<StreamName>
+  protected abstract doDrop(name: StreamName): Promise<void>
+  protected abstract doClose(): Promise<void>
+}

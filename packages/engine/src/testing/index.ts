@@ -1,0 +1,1 @@
+export { type StreamLogSuiteOptions, streamLogSuite } from './stream-log-suite.ts'

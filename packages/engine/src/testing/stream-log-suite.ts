@@ -1,0 +1,379 @@
+/**
+ * The contract of streams as tests: every engine passes all of them, in every state that a log can be in. Where an engine
+ * cannot do something it says so in `supports`; the suite asks for it there and is not weakened.
+ */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { isMillraceError } from '@millrace/sdk'
+import { RecordBatch } from '../record-batch.ts'
+import type { StreamEngine } from '../stream-engine.ts'
+import type { StreamLog } from '../stream-log.ts'
+import { offset, type Position, type StoredBatch, type StreamName, streamName } from '../types.ts'
+
+export interface StreamLogSuiteOptions {
+  readonly name: string
+  /** An empty engine whose records get the time of `now`. */
+  readonly make: (now: () => Date) => Promise<StreamEngine>
+  /** Where it is durable: an engine on what the other one, which was disposed, left behind. */
+  readonly reopen?: (old: StreamEngine, now: () => Date) => Promise<StreamEngine>
+}
+
+const text = (body: Uint8Array): string => Buffer.from(body).toString()
+const batch = (...bodies: readonly string[]): RecordBatch =>
+  RecordBatch.of(bodies.map((body) => ({ body: Buffer.from(body) })))
+const numbered = (from: number, count: number): RecordBatch =>
+  batch(...Array.from({ length: count }, (_, i) => `record ${from + i}`))
+const bodies = (stored: readonly StoredBatch[]): readonly string[] =>
+  stored.flatMap(({ records }) => [...records.records()].map(({ body }) => text(body)))
+const code = (wanted: string) => (e: unknown) => isMillraceError(e) && e.code === wanted
+
+/** Reads from a position to the end, a few records at a time, and checks that offsets have no gap. */
+const readAll = async (log: StreamLog, from: Position, step = 7): Promise<readonly string[]> => {
+  const out: string[] = []
+  let at = await log.place(from)
+  for (;;) {
+    const stored = await log.read({ from: 'offset', offset: at }, { records: step, bytes: 1_000_000 })
+    if (stored.length === 0) return out
+    assert.ok(stored.reduce((n, s) => n + s.records.count, 0) <= step)
+    for (const { first, records } of stored) {
+      assert.equal(first, at)
+      at = offset(at + BigInt(records.count))
+    }
+    out.push(...bodies(stored))
+  }
+}
+
+/** A clock that stands until it is moved. */
+class TestClock {
+  #ms = Date.UTC(2026, 0, 1)
+  readonly now = (): Date => new Date(this.#ms)
+  move(ms: number): Date {
+    this.#ms += ms
+    return this.now()
+  }
+}
+
+export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
+  const s = streamName('s')
+  const opened = async () => {
+    const clock = new TestClock()
+    const engine = await options.make(clock.now)
+    const log = await engine.create(s)
+    return { clock, engine, log, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() }
+  }
+
+  describe(`streams of ${options.name}`, () => {
+    it('gives back what was appended, in order, byte for byte, with keys', async () => {
+      await using t = await opened()
+      const odd = [Buffer.alloc(0), Buffer.from([0, 255, 10, 13]), Buffer.from('ü 🚚\n'), Buffer.alloc(70_000, 7)]
+      const done = await t.log.append(
+        RecordBatch.of(odd.map((body, i) => ({ body, key: i === 1 ? 'k"é' : undefined }))),
+      )
+      assert.deepEqual([done.first, done.next, done.isRepeated], [0n, 4n, false])
+      assert.deepEqual((await t.log.append(batch('last'))).first, 4n)
+      const stored = await t.log.read({ from: 'first' })
+      const records = stored.flatMap((b) => [...b.records.records()])
+      assert.deepEqual(
+        records.map((r) => Buffer.from(r.body)),
+        [...odd, Buffer.from('last')],
+      )
+      assert.deepEqual(
+        records.map((r) => r.key),
+        [undefined, 'k"é', undefined, undefined, undefined],
+      )
+    })
+
+    it('keeps lines as lines, without their newlines', async () => {
+      await using t = await opened()
+      await t.log.append(RecordBatch.lines(Buffer.from('one\ntwo\n\nfour\n')))
+      await t.log.append(RecordBatch.lines(Buffer.from('five\nsix')))
+      assert.deepEqual(await readAll(t.log, { from: 'first' }, 2), ['one', 'two', '', 'four', 'five', 'six'])
+    })
+
+    it('lets the caller use its memory again', async () => {
+      await using t = await opened()
+      const bytes = Buffer.from('before')
+      await t.log.append(new RecordBatch({ bytes, ends: Uint32Array.of(6) }))
+      bytes.fill(120)
+      assert.deepEqual(await readAll(t.log, { from: 'first' }), ['before'])
+    })
+
+    it('reads from first, next, an offset, the last n and a time', async () => {
+      await using t = await opened()
+      const times: Date[] = []
+      for (let i = 0; i < 5; i++) {
+        times.push(t.clock.move(1000))
+        await t.log.append(numbered(i * 10, 10))
+      }
+      assert.equal((await readAll(t.log, { from: 'first' })).length, 50)
+      assert.deepEqual(await readAll(t.log, { from: 'next' }), [])
+      assert.deepEqual((await readAll(t.log, { from: 'offset', offset: offset(23) }))[0], 'record 23')
+      assert.deepEqual(await readAll(t.log, { from: 'last', count: 3 }), ['record 47', 'record 48', 'record 49'])
+      assert.equal((await readAll(t.log, { from: 'last', count: 5000 })).length, 50)
+      assert.deepEqual(await readAll(t.log, { from: 'last', count: 0 }), [])
+      const at = times[2] as Date
+      assert.deepEqual((await readAll(t.log, { from: 'time', at }))[0], 'record 20')
+      assert.deepEqual((await readAll(t.log, { from: 'time', at: new Date(at.getTime() + 1) }))[0], 'record 30')
+      assert.deepEqual(await readAll(t.log, { from: 'time', at: new Date(at.getTime() + 60_000) }), [])
+      assert.equal((await readAll(t.log, { from: 'time', at: new Date(0) })).length, 50)
+    })
+
+    it('answers at most what it was asked for, and one record whatever its size', async () => {
+      await using t = await opened()
+      await t.log.append(batch('a'.repeat(100), 'b'.repeat(5000), 'c'.repeat(100)))
+      const read = async (from: number, records: number, bytes: number): Promise<readonly number[]> =>
+        bodies(await t.log.read({ from: 'offset', offset: offset(from) }, { records, bytes })).map((b) => b.length)
+      assert.deepEqual(await read(0, 10, 1000), [100])
+      assert.deepEqual(await read(1, 10, 1000), [5000])
+      assert.deepEqual(await read(0, 2, 100_000), [100, 5000])
+      assert.deepEqual(await read(0, 10, 5100), [100, 5000])
+      assert.deepEqual(await read(3, 10, 5100), [])
+    })
+
+    it('never lets time fall', async () => {
+      await using t = await opened()
+      const later = t.clock.move(5000)
+      await t.log.append(batch('a'))
+      t.clock.move(-4000)
+      assert.deepEqual((await t.log.append(batch('b'))).at, later)
+      assert.deepEqual(await readAll(t.log, { from: 'time', at: later }), ['a', 'b'])
+    })
+
+    it('adds an append of a writer once, also among others at the same time', async () => {
+      await using t = await opened()
+      const writer = { id: 'w', seq: 5n }
+      const one = await t.log.append(batch('a', 'b'), { writer })
+      const again = await t.log.append(batch('a', 'b'), { writer })
+      assert.deepEqual([again.first, again.next, again.isRepeated], [one.first, one.next, true])
+      await assert.rejects(t.log.append(batch('x'), { writer: { id: 'w', seq: 4n } }), code('LOG_WRITER_BEHIND'))
+      const both = await Promise.all([
+        t.log.append(batch('c'), { writer: { id: 'w', seq: 9n } }),
+        t.log.append(batch('c'), { writer: { id: 'w', seq: 9n } }),
+        t.log.append(batch('d'), { writer: { id: 'v', seq: 0n } }),
+      ])
+      assert.deepEqual(
+        both.map((d) => d.isRepeated),
+        [false, true, false],
+      )
+      assert.deepEqual(await readAll(t.log, { from: 'first' }), ['a', 'b', 'c', 'd'])
+      assert.deepEqual(await t.log.writer('w'), { seq: 9n, first: 2n, next: 3n })
+      assert.equal(await t.log.writer('nobody'), undefined)
+    })
+
+    it('keeps each of many writers in its own order, with no record lost or doubled', async () => {
+      await using t = await opened()
+      const writers = Array.from({ length: 16 }, (_, w) => w)
+      await Promise.all(
+        writers.map(async (w) => {
+          for (let seq = 0; seq < 25; seq++)
+            await t.log.append(batch(`${w}:${seq}`), { writer: { id: `w${w}`, seq: BigInt(seq) } })
+        }),
+      )
+      const all = await readAll(t.log, { from: 'first' }, 33)
+      assert.equal(all.length, 400)
+      for (const w of writers)
+        assert.deepEqual(
+          all.filter((body) => body.startsWith(`${w}:`)),
+          Array.from({ length: 25 }, (_, seq) => `${w}:${seq}`),
+        )
+    })
+
+    it('follows: what is there, then what comes; ends when asked to', { timeout: 20_000 }, async () => {
+      await using t = await opened()
+      await t.log.append(numbered(0, 3))
+      const stop = new AbortController()
+      const got: string[] = []
+      const following = (async () => {
+        for await (const stored of t.log.follow({ from: 'offset', offset: offset(1) }, { signal: stop.signal })) {
+          got.push(...bodies(stored))
+          if (got.length === 4) stop.abort()
+        }
+      })()
+      await t.log.append(batch('new'))
+      await t.log.append(batch('newer'))
+      await following
+      assert.deepEqual(got, ['record 1', 'record 2', 'new', 'newer'])
+    })
+
+    it('wakes a follower that waits, through another opening of the stream too', { timeout: 20_000 }, async () => {
+      await using t = await opened()
+      const other = await t.engine.open(s)
+      const stop = new AbortController()
+      const follower = t.log.follow({ from: 'next' }, { signal: stop.signal })
+      for (const body of ['a', 'b', 'c']) {
+        const next = follower.next()
+        await other.append(batch(body))
+        assert.deepEqual(bodies((await next).value ?? []), [body])
+      }
+      const last = follower.next()
+      stop.abort()
+      assert.equal((await last).done, true)
+    })
+
+    it('trims, says what is gone, and goes on counting', async () => {
+      await using t = await opened()
+      for (let i = 0; i < 4; i++) await t.log.append(numbered(i * 10, 10))
+      assert.deepEqual(await t.log.trim(offset(15)), { first: 15n, next: 40n })
+      assert.deepEqual(await t.log.trim(offset(5)), { first: 15n, next: 40n })
+      assert.deepEqual((await readAll(t.log, { from: 'first' }))[0], 'record 15')
+      await assert.rejects(t.log.read({ from: 'offset', offset: offset(14) }), code('LOG_OFFSET_TRIMMED'))
+      await assert.rejects(t.log.trim(offset(41)), code('LOG_OFFSET_AHEAD'))
+      await t.log.trim(offset(40))
+      assert.deepEqual(await readAll(t.log, { from: 'first' }), [])
+      assert.equal((await t.log.append(batch('x'))).first, 40n)
+      assert.deepEqual(await readAll(t.log, { from: 'last', count: 9 }), ['x'])
+    })
+
+    it('keeps by age, bytes and count, and never less than asked', async () => {
+      await using t = await opened()
+      for (let i = 0; i < 6; i++) {
+        await t.log.append(batch('x'.repeat(100)))
+        t.clock.move(1000)
+      }
+      assert.equal((await t.log.retain(t.clock.now())).first, 0n)
+      await t.log.setRetention({ maxAgeMs: 4500 })
+      assert.deepEqual((await t.log.retain(t.clock.now())).first, 2n)
+      await t.log.setRetention({ maxBytes: 300 })
+      assert.deepEqual((await t.log.retain(t.clock.now())).first, 3n)
+      await t.log.setRetention({ maxRecords: 1, maxBytes: 1_000_000 })
+      assert.deepEqual((await t.log.retain(t.clock.now())).first, 5n)
+      const stat = await t.log.stat()
+      assert.deepEqual([stat.first, stat.next, stat.bytes], [5n, 6n, 100])
+      assert.deepEqual({ ...stat.retention }, { maxRecords: 1, maxBytes: 1_000_000 })
+      await assert.rejects(t.log.setRetention({ maxBytes: 0 }), code('LOG_ARGUMENT'))
+    })
+
+    it('tells when it was made and when its newest record came', async () => {
+      await using t = await opened()
+      const made = t.clock.now()
+      const empty = await t.log.stat()
+      assert.deepEqual(
+        [empty.first, empty.next, empty.createdAt, empty.lastAt, empty.bytes],
+        [0n, 0n, made, undefined, 0],
+      )
+      const came = t.clock.move(7)
+      await t.log.append(batch('four'))
+      const stat = await t.log.stat()
+      assert.deepEqual([stat.next, stat.createdAt, stat.lastAt, stat.bytes], [1n, made, came, 4])
+    })
+
+    it('refuses what makes no sense, and is as it was', async () => {
+      await using t = await opened()
+      await t.log.append(batch('a'))
+      const wrong = { records: 0, bytes: 1 }
+      for (const call of [
+        () => t.log.append(batch()),
+        () => t.log.append(batch('x'), { writer: { id: '', seq: 0n } }),
+        () => t.log.append(batch('x'), { writer: { id: 'w', seq: -1n } }),
+        () => t.log.append(batch('x'), { writer: { id: 'w'.repeat(201), seq: 0n } }),
+        () => t.log.read({ from: 'first' }, wrong),
+        () => t.log.read({ from: 'last', count: -1 }),
+        () => t.log.read({ from: 'time', at: new Date(Number.NaN) }),
+      ])
+        await assert.rejects(call, code('LOG_ARGUMENT'))
+      await assert.rejects(t.log.read({ from: 'offset', offset: offset(2) }), code('LOG_OFFSET_AHEAD'))
+      await assert.rejects(t.log.read({ from: 'offset', offset: offset(-1) }), code('LOG_OFFSET_TRIMMED'))
+      assert.deepEqual(await readAll(t.log, { from: 'first' }), ['a'])
+    })
+
+    it('has streams that know nothing of each other; lists, drops and makes them anew', async () => {
+      await using t = await opened()
+      const names = ['b', 'a.b-c_d', 'B', 'zz'].map(streamName)
+      for (const name of names) await (await t.engine.create(name)).append(batch(`in ${name}`))
+      const listed = await Array.fromAsync(t.engine.list())
+      assert.deepEqual(listed, ['B', 'a.b-c_d', 'b', 's', 'zz'])
+      await assert.rejects(t.engine.create(streamName('b')), code('STREAM_EXISTS'))
+      await assert.rejects(t.engine.open(streamName('nope')), code('STREAM_UNKNOWN'))
+      await assert.rejects(t.engine.drop(streamName('nope')), code('STREAM_UNKNOWN'))
+      const b = await t.engine.open(streamName('b'))
+      await t.engine.drop(streamName('b'))
+      await assert.rejects(t.engine.open(streamName('b')), code('STREAM_UNKNOWN'))
+      const fresh = await t.engine.create(streamName('b'))
+      assert.deepEqual(await readAll(fresh, { from: 'first' }), [])
+      assert.equal((await fresh.append(batch('again'))).first, 0n)
+      for (const call of [
+        () => b.append(batch('x')),
+        () => b.read({ from: 'first' }),
+        () => b.stat(),
+        () => b.bounds(),
+      ])
+        await assert.rejects(call, code('STREAM_UNKNOWN'))
+      for (const bad of ['', '.x', 'a/b', 'ü', 'x'.repeat(201), "a'; drop table stream; --"])
+        assert.throws(() => streamName(bad), code('STREAM_NAME_INVALID'))
+    })
+
+    it('ends a follower of a stream that is dropped', { timeout: 20_000 }, async () => {
+      await using t = await opened()
+      const next = t.log.follow({ from: 'next' }, { signal: new AbortController().signal }).next()
+      const ended = assert.rejects(next, code('STREAM_UNKNOWN'))
+      await t.engine.drop(s)
+      await ended
+    })
+
+    describe('once closed', () => {
+      const calls: Readonly<Record<string, (log: StreamLog) => Promise<unknown>>> = {
+        append: (log) => log.append(batch('x')),
+        read: (log) => log.read({ from: 'first' }),
+        place: (log) => log.place({ from: 'next' }),
+        follow: (log) => log.follow({ from: 'first' }, { signal: new AbortController().signal }).next(),
+        writer: (log) => log.writer('w'),
+        trim: (log) => log.trim(offset(0)),
+        setRetention: (log) => log.setRetention({}),
+        retain: (log) => log.retain(new Date(0)),
+        bounds: (log) => log.bounds(),
+        stat: (log) => log.stat(),
+      }
+      for (const [name, call] of Object.entries(calls))
+        it(`refuses ${name}`, async () => {
+          await using t = await opened()
+          await t.log[Symbol.asyncDispose]()
+          await assert.rejects(call(t.log), code('LOG_CLOSED'))
+          // Closing again does nothing, and other openings go on.
+          await t.log[Symbol.asyncDispose]()
+          await (await t.engine.open(s)).append(batch('y'))
+        })
+
+      it('has done what was begun, and ended its followers', { timeout: 20_000 }, async () => {
+        await using t = await opened()
+        const follower = t.log.follow({ from: 'next' }, { signal: new AbortController().signal }).next()
+        const begun = t.log.append(batch('begun'))
+        await Promise.all([t.log[Symbol.asyncDispose](), follower])
+        assert.equal((await begun).first, 0n)
+        assert.deepEqual(await readAll(await t.engine.open(s), { from: 'first' }), ['begun'])
+      })
+
+      it('the engine refuses everything, and has closed its logs', async () => {
+        const t = await opened()
+        await t.engine[Symbol.asyncDispose]()
+        await t.engine[Symbol.asyncDispose]()
+        await assert.rejects(t.engine.create(streamName('x')), code('LOG_CLOSED'))
+        await assert.rejects(t.engine.open(s), code('LOG_CLOSED'))
+        await assert.rejects(t.engine.drop(s), code('LOG_CLOSED'))
+        await assert.rejects(t.log.append(batch('x')), code('LOG_CLOSED'))
+      })
+    })
+
+    const { reopen } = options
+    if (reopen === undefined) return
+    it('has everything when it is opened again', async () => {
+      const clock = new TestClock()
+      const engine = await options.make(clock.now)
+      const log = await engine.create(s, { maxAgeMs: 5 })
+      await log.append(numbered(0, 20), { writer: { id: 'w', seq: 3n } })
+      await log.trim(offset(5))
+      await engine.create(streamName('gone'))
+      await engine.drop(streamName('gone'))
+      const before = await log.stat()
+      await engine[Symbol.asyncDispose]()
+      await using again = await reopen(engine, clock.now)
+      const names: StreamName[] = await Array.fromAsync(again.list())
+      assert.deepEqual(names, ['s'])
+      const found = await again.open(s)
+      assert.deepEqual(await found.stat(), before)
+      assert.equal((await readAll(found, { from: 'first' })).length, 15)
+      assert.deepEqual(await found.writer('w'), { seq: 3n, first: 0n, next: 20n })
+      assert.equal((await found.append(batch('x'), { writer: { id: 'w', seq: 3n } })).isRepeated, true)
+      assert.equal((await found.append(batch('x'), { writer: { id: 'w', seq: 4n } })).first, 20n)
+    })
+  })
+}
