@@ -1,4 +1,5 @@
 import type { Scenario } from '../harness.ts'
+import { parquetPersister } from './lake.ts'
 import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
 import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
@@ -15,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   sqlitePersister,
   duckdbPersister,
   postgresPersister,
+  parquetPersister,
   git,
   pipeline,
   startup,

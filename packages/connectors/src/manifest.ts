@@ -14,6 +14,7 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
   http: async () => (await import('./persisters/http/index.ts')).http,
   jsonl: async () => (await import('./persisters/jsonl/index.ts')).jsonl,
+  parquet: async () => (await import('./persisters/parquet/index.ts')).parquet,
   postgres: async () => (await import('./persisters/postgres/index.ts')).postgres,
   s3: async () => (await import('./persisters/s3/index.ts')).s3,
   singer: async () => (await import('./persisters/singer/index.ts')).singer,

@@ -16,7 +16,7 @@ interface Mark {
 }
 
 /** The digest of bytes `from` to `to` of a file. */
-const digestOf = async (path: string, from: number, to: number): Promise<string> => {
+export const digestOf = async (path: string, from: number, to: number): Promise<string> => {
   let sum = 0
   if (to > from)
     for await (const chunk of createReadStream(path, { start: from, end: to - 1, highWaterMark: 1024 * 1024 }))

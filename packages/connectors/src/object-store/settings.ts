@@ -1,5 +1,5 @@
 /** The settings that say how to reach object storage: S3, or anything that speaks as S3 does. */
-import { choice, type Field, text } from '@millrace/sdk'
+import { choice, type Field, MillraceError, text } from '@millrace/sdk'
 
 /** How to reach a store. */
 export interface StoreSettings {
@@ -50,4 +50,19 @@ export const storeSettings: { readonly [K in keyof StoreSettings]: Field<StoreSe
     doc: 'S3: the bucket stands in the path or in the host name of an address; auto: in the path where there is an endpoint',
     default: 'auto',
   }),
+}
+/** A place in a store. */
+export interface ObjectPlace {
+  readonly bucket: string
+  /** Without a slash at the beginning; may be empty. */
+  readonly prefix: string
+}
+
+/** Reads `s3://bucket/prefix`; undefined for what is no address of that kind. Throws CONFIG_INVALID without a bucket. */
+export const objectPlaceOf = (path: string): ObjectPlace | undefined => {
+  const m = /^s3:\/\/([^/]*)\/?(.*)$/i.exec(path)
+  if (m === null) return undefined
+  if (m[1] === '')
+    throw new MillraceError('CONFIG_INVALID', { problems: [`path ${path} names no bucket: s3://BUCKET/PREFIX`] })
+  return { bucket: m[1] as string, prefix: m[2] as string }
 }

@@ -248,6 +248,12 @@ export class ObjectStore implements Disposable {
     }
   }
 
+  /** Proves that objects may be written below a prefix, and leaves nothing: an upload is begun and given up. */
+  async mayWrite(prefix: string): Promise<void> {
+    const key = `${prefix}${prefix === '' || prefix.endsWith('/') ? '' : '/'}millrace-check`
+    await this.abortUpload(key, await this.beginUpload(key))
+  }
+
   async remove(key: string): Promise<void> {
     await this.#ask(key, (o) =>
       this.#client.send(new this.#sdk.DeleteObjectCommand({ Bucket: this.bucket, Key: key }), o),

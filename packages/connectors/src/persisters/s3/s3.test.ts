@@ -142,6 +142,31 @@ describe('s3', { skip: server.skip }, () => {
     assert.match((await verified()).join(), /is gone/)
   })
 
+  test('Parquet: whole objects, by the day of a time', async () => {
+    using bucket = await server.bucket()
+    const ctx = context({ bucket: bucket.name, prefix: 'lake', format: 'parquet', partitionBy: 'date(at)' })
+    await using session = await s3.open(ctx)
+    const properties = { id: { type: 'integer' }, at: { type: 'string', format: 'date-time' } }
+    const schema = { type: 'object', properties }
+    await session.declare({ type: 'SCHEMA', stream: 'orders', schema, keyProperties: [], line: 1 })
+    const days = ['2026-01-30', '2026-01-31']
+    await session.write(
+      'orders',
+      days.map((day, id) => record(`{"id":${id},"at":"${day}T10:00:00Z"}`)),
+    )
+    assert.deepEqual(await bucket.keys(), [])
+    await session.flush()
+    const keys = await bucket.keys()
+    assert.deepEqual(
+      keys.map((k) => k.replace(/[^/]*$/, '')),
+      days.map((day) => `lake/orders/at_date=${day}/`),
+    )
+    const bytes = await bucket.bytes(keys[0] ?? '')
+    assert.deepEqual([bytes.toString('latin1', 0, 4), bytes.toString('latin1', bytes.length - 4)], ['PAR1', 'PAR1'])
+    const evidence = (await session.evidence?.()) ?? []
+    assert.deepEqual(await s3.verify?.(ctx, evidence), [{ substream: 'orders', rows: 2, problems: [] }])
+  })
+
   test('plan says where objects will be', async () => {
     const schema = { type: 'SCHEMA' as const, stream: 'a/b', schema: {}, keyProperties: [], line: 1 }
     const plan = await s3.plan?.(context({ bucket: 'lake', prefix: 'raw/', compression: 'zstd' }), [schema])
