@@ -5,6 +5,7 @@ import {
   encodeJson,
   type Evidence,
   MillraceError,
+  moreComesVariable,
   parseExact,
   type Persister,
   type PersisterRunOptions,
@@ -138,6 +139,7 @@ const sync = async (
       onInvalid,
       requireSchema: given.flag('require-schema'),
       startsOver: context.env[startsOverVariable] === '1',
+      moreComes: context.env[moreComesVariable] === '1',
       ...(await gate(input)),
       ...(letters === undefined
         ? isDry

@@ -49,6 +49,7 @@ export const errorCodes = [
   'PROCESS_NOT_STARTED',
   'PROCESS_FAILED',
   'PROCESS_STALLED',
+  'RECORDS_REFUSED',
   'BOOKS_OPEN',
   'VERIFY_FAILED',
   'STORE_UNUSABLE',
@@ -313,6 +314,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   PROCESS_STALLED: later(exitCodes.later, 504)(
     (d) => `${d['what']} sent nothing for ${d['seconds']} s`,
     () => 'Raise --idle-timeout, or see what it waits for.',
+  ),
+  RECORDS_REFUSED: never(exitCodes.badData, 422)(
+    (d) => `${d['what']} was given its input in parts, and the search for what it refuses was given up: ${d['why']}`,
+    () => 'Mend the destination, or the records at their source; nothing after the last state was kept or set aside.',
   ),
   BOOKS_OPEN: never(exitCodes.ourBug, 500)(
     (d) => `the books of run ${d['run']} do not close: ${list(d['problems'])}`,

@@ -31,6 +31,8 @@ export interface PersisterRunOptions {
   readonly relay?: ((line: string) => void) | undefined
   /** {@link PersisterContext.startsOver} */
   readonly startsOver?: boolean
+  /** The input is a part of a whole: the session is not told that the whole came to its end. */
+  readonly moreComes?: boolean
   readonly maxLineBytes?: number
   /** Records gathered before they are handed to `write`. Default 10,000, and never more than `batchBytes`. */
   readonly batchRecords?: number

@@ -73,7 +73,8 @@ class PersisterRun {
     try {
       await this.#readAll()
       await this.#flush()
-      if (!this.#options.signal.aborted) await this.#inDestination(this.#session.finish?.() ?? Promise.resolve())
+      if (!this.#options.signal.aborted && this.#options.moreComes !== true)
+        await this.#inDestination(this.#session.finish?.() ?? Promise.resolve())
     } catch (e) {
       const first = await this.#saveBefore(e)
       throw first instanceof StopAt ? first.error : first

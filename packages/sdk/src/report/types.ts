@@ -54,5 +54,8 @@ export type Report = ProgressReport | CommitReport | ClosedReport | FailedReport
 /** The variable that names the descriptor. */
 export const reportVariable = 'MILLRACE_REPORT_FD'
 
+/** Set to 1 for a persister that gets a part of a run's input: the end of its input is not the end of the run's. */
+export const moreComesVariable = 'MILLRACE_MORE_COMES'
+
 /** Set to 1 for a persister whose run begins at the beginning, where no state was ever kept. */
 export const startsOverVariable = 'MILLRACE_STARTS_OVER'

@@ -10,6 +10,33 @@ const sum = (...accounts: readonly Account[]): Account => ({
   digest: addDigests(...accounts.map((a) => a.digest)),
 })
 
+const noAccounts = { received: nothing, stored: nothing, filtered: nothing, deadLettered: nothing }
+
+/** The books of parts of a run, together. What the streamer emitted is not in them. */
+export const addBooks = (...parts: readonly Books[]): Books => {
+  const all = new Map<string, SubstreamBooks>()
+  for (const part of parts)
+    for (const [substream, b] of Object.entries(part)) {
+      const so = all.get(substream) ?? noAccounts
+      all.set(substream, {
+        received: sum(so.received, b.received),
+        stored: sum(so.stored, b.stored),
+        filtered: sum(so.filtered, b.filtered),
+        deadLettered: sum(so.deadLettered, b.deadLettered),
+      })
+    }
+  return Object.fromEntries(all)
+}
+
+/** The books of one record, or line, that was received and set aside. */
+export const setAsideBooks = (
+  substream: string,
+  record: { readonly bytes: number; readonly digest: string },
+): Books => {
+  const account: Account = { records: 1, ...record }
+  return { [substream]: { ...noAccounts, received: account, deadLettered: account } }
+}
+
 /** The books with what the streamer says it wrote. Its bytes are not counted: they are the received ones where both agree, else 0. */
 export const withEmitted = (books: Books, emitted: EmittedReport['substreams'] | undefined): Books => {
   if (emitted === undefined) return books

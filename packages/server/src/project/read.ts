@@ -120,7 +120,6 @@ const readPipeline = (
   if (to?.kind === 'exec') {
     for (const [field, name] of [
       [maps, 'maps'],
-      [onInvalid, 'on-invalid'],
       [validate, 'validate'],
       [flushRecords, 'flush-records'],
       [flushSeconds, 'flush-seconds'],

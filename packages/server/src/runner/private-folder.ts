@@ -10,6 +10,10 @@ import { MillraceError, systemCode } from '@millrace/sdk'
 export interface Pipe extends Disposable {
   readonly read: number
   readonly write: number
+  /** Closes the reading end alone, once a child has it. */
+  closeRead(): void
+  /** The same of the writing end. */
+  closeWrite(): void
 }
 
 export class PrivateFolder implements Disposable {
@@ -48,15 +52,18 @@ export class PrivateFolder implements Disposable {
     const read = openSync(path, constants.O_RDONLY)
     closeSync(first)
     unlinkSync(path)
-    let open = true
+    const open = new Set([read, write])
+    const close = (fd: number): void => {
+      if (open.delete(fd)) closeSync(fd)
+    }
     return {
       read,
       write,
+      closeRead: () => close(read),
+      closeWrite: () => close(write),
       [Symbol.dispose]: () => {
-        if (!open) return
-        open = false
-        closeSync(read)
-        closeSync(write)
+        close(read)
+        close(write)
       },
     }
   }

@@ -8,11 +8,14 @@
  * - *ending early*, entered on: the first abort, a stalled run, a refused state, the death of either child. The streamer is
  *   stopped by the ladder of child.ts; the persister comes to the end of its input, settles what it read, and has
  *   `settleMs` for it. The second abort, or a store that fails, kills both at once.
+ * - *going carefully*: the persister failed without naming a record, and bad ones are to be set aside. The streamer is
+ *   started again from the last stored state, in careful/careful-run.ts.
  * - *ended*: both children are gone, the books are closed, the lock is freed, the files are removed.
  *
  * What made a run end early first is its failure; what follows from it (a closed pipe, half a line) is not.
  */
 import {
+  type Books,
   type EmittedReport,
   type Evidence,
   encodeJson,
@@ -22,10 +25,12 @@ import {
   MillraceError,
   toMillraceError,
 } from '@millrace/sdk'
-import { withEmitted } from '../domain/books.ts'
+import { totals, withEmitted } from '../domain/books.ts'
 import { destinationPlace, endIdentity, type PipelineEnd } from '../domain/pipeline.ts'
 import { wantedOf } from '../domain/selection.ts'
 import { readStateText } from '../domain/state.ts'
+import { CarefulRun } from './careful/careful-run.ts'
+import { mayBePoison } from './careful/search.ts'
 import { type Child, startChild } from './child.ts'
 import { closeRun } from './close-run.ts'
 import { diedOfClosedPipe, type ExitReport, exitCodeFor } from './exit-report.ts'
@@ -100,6 +105,8 @@ class PipelineRun {
   readonly #meter = new ProgressMeter()
   readonly #started = performance.now()
   readonly #foreignPersister: boolean
+  #catalogText: string | undefined
+  #careful: CarefulRun | undefined
   #streamer: Child | undefined
   #persister: Child | undefined
   readonly #ended: { streamer?: ExitReport; persister?: ExitReport } = {}
@@ -114,6 +121,7 @@ class PipelineRun {
   #cause: MillraceError | undefined
   /** The streamer's failure, where it is perhaps only what followed from the persister's. */
   #closedPipe: MillraceError | undefined
+  #persisterFailure: MillraceError | undefined
   #endingEarly = false
   #exitCode: number | undefined
 
@@ -135,16 +143,23 @@ class PipelineRun {
 
   async run(): Promise<RunOutcome> {
     const { signal, kill } = this.#options
-    const stop = (): void => this.#endEarly(new MillraceError('INTERRUPTED', { signal: signalName(signal) }))
+    const stop = (): void => {
+      this.#endEarly(new MillraceError('INTERRUPTED', { signal: signalName(signal) }))
+      this.#careful?.stop()
+    }
     const killAll = (): void => {
       this.#endEarly(new MillraceError('INTERRUPTED', { signal: signalName(kill) }))
       this.#killBoth()
+      this.#careful?.kill()
     }
     signal?.addEventListener('abort', stop)
     kill?.addEventListener('abort', killAll)
     try {
-      using folder = new PrivateFolder()
-      await this.#runChildren(folder)
+      {
+        using folder = new PrivateFolder()
+        await this.#runChildren(folder)
+      }
+      if (this.#mayBePoisoned()) await this.#goCarefully()
     } catch (e) {
       this.#cause ??= toMillraceError(e)
     } finally {
@@ -225,14 +240,14 @@ class PipelineRun {
   async #catalog(folder: PrivateFolder): Promise<string> {
     const { catalogText, discoverCatalog } = await import('./discover.ts')
     const catalog = await discoverCatalog({ ...this.#options, onLog: (line) => this.#log('streamer', line) })
-    return folder.write('catalog.json', catalogText(catalog))
+    this.#catalogText = catalogText(catalog)
+    return folder.write('catalog.json', this.#catalogText)
   }
 
   #programs(
     folder: PrivateFolder,
     catalog: string | undefined,
   ): { readonly streamer: Program; readonly persister: Program } {
-    const { pipeline } = this.#options
     const { run, start, ends } = this.#begun
     const state = start === undefined ? undefined : folder.write('state.json', start)
     const streamer = programOf(this.#options, ends.from, folder, {
@@ -247,23 +262,89 @@ class PipelineRun {
         persister: programOf(this.#options, ends.to, folder, { side: 'persister', command: 'write', files: {}, run }),
       }
     const maps = ends.maps === undefined ? undefined : folder.write('maps.json', encodeJson(ends.maps))
-    const flags = [
-      ...['--on-invalid', pipeline.onInvalid],
-      ...(pipeline.validate ? [] : ['--no-validate']),
-      ...(pipeline.flushRecords === undefined ? [] : ['--flush-records', String(pipeline.flushRecords)]),
-      ...(pipeline.flushSeconds === undefined ? [] : ['--flush-ms', String(Math.ceil(pipeline.flushSeconds * 1000))]),
-    ]
     return {
       streamer,
       persister: programOf(this.#options, ends.to, folder, {
         side: 'persister',
         command: 'write',
         files: { maps },
-        flags,
+        flags: this.#persisterFlags,
         run,
         startsOver: this.#begun.startsOver,
       }),
     }
+  }
+
+  get #persisterFlags(): readonly string[] {
+    const { onInvalid, validate, flushRecords, flushSeconds } = this.#options.pipeline
+    if (this.#foreignPersister) return []
+    return [
+      ...['--on-invalid', onInvalid],
+      ...(validate ? [] : ['--no-validate']),
+      ...(flushRecords === undefined ? [] : ['--flush-records', String(flushRecords)]),
+      ...(flushSeconds === undefined ? [] : ['--flush-ms', String(Math.ceil(flushSeconds * 1000))]),
+    ]
+  }
+
+  // — a persister that fails without naming a record —
+
+  /** Whether what the persister died of may be a record that it did not name, and such records are to be set aside. */
+  #mayBePoisoned(): boolean {
+    const { pipeline, signal } = this.#options
+    const why = this.#ended.persister?.why
+    return (
+      pipeline.onInvalid === 'dead-letter' &&
+      (why === 'failed' || why === 'signalled') &&
+      this.#persisterFailure !== undefined &&
+      this.#cause === this.#persisterFailure &&
+      mayBePoison(this.#persisterFailure) &&
+      signal?.aborted !== true
+    )
+  }
+
+  /** Goes on from the last stored state, with what the persister refuses looked for and set aside. */
+  async #goCarefully(): Promise<void> {
+    const { run, ends, start, startsOver } = this.#begun
+    const cause = this.#cause
+    this.#careful = new CarefulRun({
+      run,
+      ends,
+      start,
+      startsOver,
+      options: this.#options,
+      ledger: this.#ledger,
+      catalog: this.#catalogText,
+      persisterFlags: this.#persisterFlags,
+      keepsBooks: !this.#foreignPersister,
+      graceMs: this.#options.graceMs ?? defaultGraceMs,
+      settleMs: this.#options.settleMs ?? defaultSettleMs,
+      onLog: (side, line) => this.#log(side, line),
+      onSettled: (books) => this.#tellSettled(books),
+    })
+    this.#endingEarly = false
+    this.#cause = undefined
+    this.#log('persister', `WARNING ${cause?.message ?? ''}`)
+    this.#log(
+      'persister',
+      'WARNING it named no record: the run goes on from the last state, in parts, to find what it refuses',
+    )
+    const end = await this.#careful.run()
+    this.#cause ??= end.failure
+    this.#exitCode = this.#cause === undefined ? undefined : end.exitCode
+    this.#emitted = end.emitted
+    this.#evidence = end.evidence
+    this.#closed = end.failure === undefined
+    if (end.streamer !== undefined) this.#ended.streamer = end.streamer
+    if (this.#closed) this.#ended.persister = { why: 'finished' }
+  }
+
+  #tellSettled(books: Books): void {
+    const { received, bytes } = totals(books)
+    if (received === 0) return
+    const substreams = Object.fromEntries(
+      Object.entries(books).map(([name, b]) => [name, { received: b.received.records, stored: b.stored.records }]),
+    )
+    this.#tell(this.#meter.fromReport({ kind: 'progress', substreams, bytes, waitingMs: 0, writingMs: 0 }))
   }
 
   // — what the children say —
@@ -374,7 +455,8 @@ class PipelineRun {
     if (report.why !== 'finished') {
       if (report.why !== 'stopped')
         this.#exitCode ??= this.#cause === undefined ? exitCodeFor(report, 0) || undefined : undefined
-      this.#endEarly(failureOf(report, program, this.#failed.persister))
+      this.#persisterFailure = failureOf(report, program, this.#failed.persister)
+      this.#endEarly(this.#persisterFailure)
     } else if (!this.#foreignPersister && !this.#closed) {
       this.#endEarly(
         new MillraceError('PROCESS_FAILED', { what: program.what, why: 'exit code 0, but without closing its books' }),
