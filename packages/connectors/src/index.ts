@@ -13,4 +13,4 @@ export const builtInPersisters = (): Registry<Persister> => createRegistry('pers
 /** The gate: checks and maps of records. Loaded when it is needed: its libraries are the dearest to load here. */
 export const loadGate = async (): Promise<typeof import('./gate/index.ts')> => await import('./gate/index.ts')
 
-export { type DatabaseReader, openDatabaseReader, type QueryAnswer, sqlName } from './query.ts'
+export { type DatabaseReader, isDatabaseUrl, openDatabaseReader, type QueryAnswer, sqlName } from './query.ts'

@@ -1,4 +1,4 @@
-/** Looking into a database file that a persister made: read only, and never while it is the file of a run that writes. */
+/** Looking into a database that a persister made: read only, and never while it is the file of a run that writes. */
 import { existsSync, openSync, readSync, closeSync } from 'node:fs'
 import { MillraceError } from '@millrace/sdk'
 
@@ -8,7 +8,7 @@ export interface QueryAnswer {
   readonly rows: readonly (readonly (string | null)[])[]
 }
 
-/** An open database file. */
+/** An open database. */
 export interface DatabaseReader extends AsyncDisposable {
   /** Throws DESTINATION_REFUSED for a query that the database does not take. */
   query(sql: string): Promise<QueryAnswer>
@@ -16,8 +16,15 @@ export interface DatabaseReader extends AsyncDisposable {
   tables(): Promise<readonly string[]>
 }
 
-/** Opens a SQLite or DuckDB file, told apart by its first bytes. Throws DESTINATION_UNAVAILABLE, DESTINATION_REFUSED. */
+/** Whether this names a database on a server, and no file. */
+export const isDatabaseUrl = (text: string): boolean => /^postgres(ql)?:\/\//i.test(text)
+
+/**
+ * Opens a SQLite or DuckDB file, told apart by its first bytes, or a PostgreSQL database by its URL. Throws
+ * DESTINATION_UNAVAILABLE, DESTINATION_REFUSED.
+ */
 export const openDatabaseReader = async (file: string): Promise<DatabaseReader> => {
+  if (isDatabaseUrl(file)) return await openPostgres(file)
   if (!existsSync(file))
     throw new MillraceError('DESTINATION_UNAVAILABLE', { what: file, why: 'there is no such file' })
   return firstBytes(file).startsWith('SQLite format 3') ? await openSqlite(file) : await openDuckdb(file)
@@ -93,6 +100,44 @@ const openDuckdb = async (file: string): Promise<DatabaseReader> => {
       connection.closeSync()
       instance.closeSync()
     },
+  }
+}
+
+/** One transaction that may only read. Its tables are those of the search path (`?options=-csearch_path%3Draw`). */
+const openPostgres = async (url: string): Promise<DatabaseReader> => {
+  const [{ connectPostgres }, { nameOf, targetOf }, { translatePostgres }] = await Promise.all([
+    import('./postgres/connect.ts'),
+    import('./postgres/settings.ts'),
+    import('./postgres/failures.ts'),
+  ])
+  const none = undefined
+  const target = targetOf({
+    ...{ url, host: none, port: none, user: none, password: none, database: none, sslmode: none, sslrootcert: none },
+  })
+  const client = await connectPostgres(target, 'DESTINATION')
+  const query = async (sql: string): Promise<QueryAnswer> => {
+    try {
+      const { fields, rows } = await client.query<(string | null)[]>({
+        text: sql,
+        rowMode: 'array',
+        // As PostgreSQL writes them.
+        types: { getTypeParser: () => (text: string) => text },
+      })
+      return { columns: fields.map((f) => f.name), rows }
+    } catch (e) {
+      throw translatePostgres(e, { what: nameOf(target), side: 'DESTINATION' })
+    }
+  }
+  await query('BEGIN TRANSACTION READ ONLY')
+  return {
+    query,
+    tables: async () =>
+      (
+        await query(
+          "SELECT relname FROM pg_catalog.pg_class c WHERE relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid) AND relnamespace = ANY (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ANY (current_schemas(false))) ORDER BY 1",
+        )
+      ).rows.map((r) => r[0] ?? ''),
+    [Symbol.asyncDispose]: async () => await client.end(),
   }
 }
 

@@ -1,15 +1,15 @@
 import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { openDatabaseReader, sqlName } from '@millrace/connectors'
+import { isDatabaseUrl, openDatabaseReader, sqlName } from '@millrace/connectors'
 import { MillraceError } from '@millrace/sdk'
 import type { CommandSource } from '../command/definition.ts'
 import { count } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
 export const command: CommandSource = {
-  doc: 'Looks into a SQLite or DuckDB file, read only: without a query, its tables and how many rows each has.',
+  doc: 'Looks into a SQLite or DuckDB file or a PostgreSQL database, read only: without a query, its tables and how many rows each has.',
   arguments: [
-    { usage: '<file>', doc: 'the database file' },
+    { usage: '<file>', doc: 'the database file, or postgresql://…' },
     { usage: '[sql]', doc: 'a query' },
   ],
   json: true,
@@ -22,12 +22,13 @@ export const command: CommandSource = {
   ],
   run: async ({ args, context }) => {
     const [file, sql] = args as readonly [string, string | undefined]
-    if (statSync(resolve(context.cwd, file), { throwIfNoEntry: false })?.isFile() !== true)
+    const isUrl = isDatabaseUrl(file)
+    if (!isUrl && statSync(resolve(context.cwd, file), { throwIfNoEntry: false })?.isFile() !== true)
       throw new MillraceError('COMMAND_USAGE', {
         why: `${file}: ${existsSync(resolve(context.cwd, file)) ? 'it is no file' : 'there is no such file'}`,
-        fix: 'Give the path of a SQLite or DuckDB file.',
+        fix: 'Give the path of a SQLite or DuckDB file, or the URL of a PostgreSQL database.',
       })
-    await using database = await openDatabaseReader(resolve(context.cwd, file))
+    await using database = await openDatabaseReader(isUrl ? file : resolve(context.cwd, file))
     if (sql === undefined) {
       const tables: { readonly table: string; readonly rows: number }[] = []
       for (const table of await database.tables())

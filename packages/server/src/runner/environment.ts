@@ -32,6 +32,8 @@ const exact: ReadonlySet<string> = new Set([
     'DYLD_LIBRARY_PATH',
   ],
   'NODE_OPTIONS',
+  // Where PostgreSQL is, as every program that speaks to it reads it.
+  ...['PGHOST', 'PGPORT', 'PGUSER', 'PGPASSWORD', 'PGPASSFILE', 'PGDATABASE', 'PGSSLMODE', 'PGSSLROOTCERT'],
 ])
 const prefixes: readonly string[] = ['LC_', 'XDG_', 'GIT_', 'TAP_', 'TARGET_', 'STITCH_', 'MILLRACE_']
 

@@ -33,6 +33,7 @@ export const postgres: Persister = definePersister({
   name: 'postgres',
   doc: 'Writes tables into a PostgreSQL database, by COPY',
   config,
+  reference: { page: 'postgres-destination.md' },
   supports: { upsert: true, exactNumbers: true, versions: true, opensRecords: false },
   open: (ctx) => openSql(accessTo(ctx.config), ctx),
   check: async (ctx) => {
