@@ -94,6 +94,8 @@ class Client implements HttpClient {
       headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json', ...headers },
       body: new URLSearchParams(form).toString(),
       accept: [400, 401, 403],
+      // A refresh token may be good for one use only: sent twice, all that came of it may be revoked.
+      idempotent: form['grant_type'] === 'client_credentials',
     }
     return await new Exchange({ ...this.#parts(undefined), slots: undefined, headers: {} }, request, url).run()
   }
@@ -172,7 +174,6 @@ class Exchange {
 
   async run(): Promise<HttpAnswer> {
     for (;;) {
-      await this.#waitForTurn()
       const credentials = await this.#p.authority?.credentials()
       let answer: HttpAnswer
       this.#tries++
@@ -226,9 +227,13 @@ class Exchange {
       ...(etag === undefined ? {} : { 'if-none-match': etag }),
     }
     const url = isHome && credentials !== undefined ? withQuery(this.#url, credentials.query) : this.#url
-    const send = (): Promise<Incoming> =>
-      this.#p.sender.send({ method: this.#method, url, headers, body: this.#body, signal: this.#signal })
-    const began = this.#p.clock.now()
+    let began = 0
+    const send = async (): Promise<Incoming> => {
+      // Within its slot: a limit that is met while it waits for one holds it back too.
+      await this.#waitForTurn()
+      began = this.#p.clock.now()
+      return await this.#p.sender.send({ method: this.#method, url, headers, body: this.#body, signal: this.#signal })
+    }
     const incoming = await (this.#p.slots === undefined ? send() : this.#p.slots.with(send))
     this.#p.log.debug('asked', {
       request: this.#asked,

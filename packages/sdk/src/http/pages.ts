@@ -51,7 +51,7 @@ export interface PagesRequest extends RequestOptions {
   readonly from?: PagePosition | undefined
   /** Where there are more, something is wrong: SOURCE_MALFORMED. Default 1,000,000. */
   readonly maxPages?: number | undefined
-  /** Query parameters that must not get into a position: an API key. */
+  /** Query parameters that must not get into a position, such as an API key; those of `query` are sent all the same. */
   readonly secretParameters?: readonly string[] | undefined
 }
 
@@ -99,8 +99,12 @@ export async function* pages(client: HttpClient, request: PagesRequest): AsyncGe
 const ask = (client: HttpClient, request: PagesRequest, position: PagePosition | undefined): Promise<HttpAnswer> => {
   const { pages: style, path, query, headers, etag, accept, signal } = request
   const options: RequestOptions = { headers, accept, signal, ...(position === undefined ? { etag } : {}) }
-  if (position !== undefined && 'url' in position)
-    return client.get(new URL(position.url, client.baseUrl).href, options)
+  if (position !== undefined && 'url' in position) {
+    // What was kept out of the position is put back.
+    const secret = new Set(request.secretParameters)
+    const hidden = Object.fromEntries(Object.entries(query ?? {}).filter(([name]) => secret.has(name)))
+    return client.get(new URL(position.url, client.baseUrl).href, { ...options, query: hidden })
+  }
   const more: Record<string, QueryValue> = {}
   if (style.limitParameter !== undefined) more[style.limitParameter] = style.limit
   if ('parameter' in style) {

@@ -293,6 +293,75 @@ test('several parents share one request where the API allows it', async () => {
   assert.equal(s.requests.length, 4)
 })
 
+test('children that stand in their parents need no request of their own, and only those of new parents come', async () => {
+  const orders = [1, 2, 3].map((id) => ({
+    id,
+    at: `2020-01-0${id}T00:00:00Z`,
+    lines: id === 2 ? null : [{ n: 1 }, { n: 2 }],
+  }))
+  await using s = await startHttpServer((q, r) =>
+    sendJson(
+      r,
+      orders.filter((o) => o.at >= (query(q, 'since') ?? '')),
+    ),
+  )
+  const settings = {
+    baseUrl: s.url,
+    substreams: {
+      orders: { path: '/', keys: ['id'], replicationKey: 'at', startParameter: 'since', selected: false },
+      lines: {
+        parent: 'orders',
+        within: 'lines',
+        keys: ['order', 'n'],
+        parentFields: { order: 'id', order_at: 'at' },
+        replicationKey: 'order_at',
+      },
+    },
+  }
+  const first = await read(settings)
+  assert.deepEqual(
+    first.records.map((r) => [r['order'], r['n']]),
+    [
+      [1, 1],
+      [1, 2],
+      [3, 1],
+      [3, 2],
+    ],
+  )
+  const second = await read(settings, { state: first.state })
+  assert.deepEqual(
+    second.records.map((r) => [r['order'], r['n']]),
+    [
+      [3, 1],
+      [3, 2],
+    ],
+  )
+  assert.equal(s.requests.length, 2)
+})
+
+test('a key in the query is sent with every page and stands in no state', async () => {
+  await using s = await startHttpServer((q, r) => {
+    const at = Number(query(q, 'at') ?? 0)
+    sendJson(
+      r,
+      query(q, 'api_key') !== 's3cr3t'
+        ? ''
+        : { data: [{ id: at }], next: at < 3 ? `/?at=${at + 1}&api_key=s3cr3t` : null },
+    )
+  })
+  const things = {
+    path: '/',
+    query: { api_key: 's3cr3t' },
+    records: 'data',
+    pages: { style: 'next-url', at: 'next' },
+    resume: true,
+    keys: ['id'],
+  }
+  const all = await read({ baseUrl: s.url, inferRecords: 1, substreams: { things } })
+  assert.deepEqual([all.error, all.records.length], [undefined, 4])
+  assert.ok(all.text.includes('"url":"/?at=3"') && !all.text.includes('s3cr3t'), all.text)
+})
+
 test('a stopped run goes on at its page; where that page is gone, from the beginning', async () => {
   let isExpired = false
   const stop = new AbortController()

@@ -17,6 +17,8 @@ export interface SubstreamSpec {
   readonly schema: JsonObject | undefined
   readonly versioned: boolean
   readonly parent: SubstreamSpec | undefined
+  /** Where in its parent's record it stands: nothing is asked for then but the parents. */
+  readonly within: string | undefined
   readonly parentsPerRequest: number
   /** Field of the record → field of its parent. */
   readonly parentFields: Readonly<Record<string, string>>
@@ -40,6 +42,7 @@ const fields = [
   'schema',
   'versioned',
   'parent',
+  'within',
   'parentsPerRequest',
   'parentFields',
   'emptyStatuses',
@@ -207,10 +210,13 @@ class Reading {
     if (order !== 'none' && (replicationKey === undefined || this.#raw['parent'] !== undefined))
       this.problem('order needs a replicationKey and is for substreams without a parent')
     const path = this.optionalText('path') ?? ''
-    if (this.#raw['path'] === undefined) this.problem('path is missing')
+    const within = this.optionalText('within')
+    if (this.#raw['path'] === undefined && within === undefined) this.problem('path is missing')
+    if (within !== undefined && (this.#raw['path'] !== undefined || this.#raw['parent'] === undefined))
+      this.problem('within is for a substream with a parent and without a path')
     const templates = [path, ...Object.values(query)].join(' ')
     const usesParent = /\{parent\./.test(templates)
-    if (usesParent !== (this.#raw['parent'] !== undefined))
+    if (within === undefined && usesParent !== (this.#raw['parent'] !== undefined))
       this.problem(
         usesParent ? 'it uses {parent.…} and names no parent' : 'it has a parent and {parent.…} stands nowhere',
       )
@@ -238,6 +244,7 @@ class Reading {
       schema: isObject(schema as Json) ? (schema as JsonObject) : undefined,
       versioned,
       parent,
+      within,
       parentsPerRequest,
       parentFields,
       emptyStatuses:
@@ -258,4 +265,5 @@ class Reading {
 
 /** Whether the server is told where to start, rather than old records being dropped here. */
 export const asksForStart = (spec: SubstreamSpec): boolean =>
+  (spec.within !== undefined && spec.parent !== undefined && asksForStart(spec.parent)) ||
   [spec.path, ...Object.values(spec.query)].some((t) => t.includes('{start}'))

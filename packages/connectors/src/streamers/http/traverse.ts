@@ -41,6 +41,9 @@ export interface From {
   readonly etag?: string | undefined
 }
 
+/** A fixed parameter with such a name is kept out of states. */
+const isSecretName = /key|token|secret|password|signature/i
+
 /** All pages, in order. Child substreams ask for the children of several parents side by side. */
 export async function* traverse(api: Api, spec: SubstreamSpec, from: From): AsyncGenerator<Chunk, void, undefined> {
   if (spec.parent === undefined) {
@@ -57,11 +60,28 @@ export async function* traverse(api: Api, spec: SubstreamSpec, from: From): Asyn
     }
     return
   }
-  // Parents are read whole: a child may be new where its parent is not.
-  for await (const parents of traverse(api, spec.parent, { start: spec.parent.startFrom, page: from.page })) {
+  // Parents are read whole, as a child may be new where its parent is not; but not where it comes within its parent.
+  const start = spec.within === undefined ? spec.parent.startFrom : from.start
+  for await (const parents of traverse(api, spec.parent, { start, page: from.page })) {
+    if (spec.within !== undefined) {
+      const records = parents.records.flatMap((p) => recordsWithin(spec, p))
+      yield { ...parents, records, etag: undefined }
+      continue
+    }
     yield* childrenOf(api, spec, from, parents.records)
     yield { records: [], next: parents.next, notModified: false, etag: undefined, answeredAt: parents.answeredAt }
   }
+}
+
+/** The children that stand in a record of their parent. */
+const recordsWithin = (spec: SubstreamSpec, parent: JsonObject): readonly JsonObject[] => {
+  const found = valueAt(parent, jsonPath(spec.within ?? ''))
+  const children = Array.isArray(found)
+    ? (found as readonly Json[])
+    : found === undefined || found === null
+      ? []
+      : [found]
+  return children.map((c) => withParent(spec, recordOf(c), parent))
 }
 
 async function* childrenOf(
@@ -116,7 +136,7 @@ const pagesOf = (
     accept: spec.emptyStatuses,
     maxPages: api.maxPages,
     signal,
-    secretParameters: api.secretParameters,
+    secretParameters: [...api.secretParameters, ...Object.keys(spec.query).filter((name) => isSecretName.test(name))],
   })
 }
 
