@@ -151,7 +151,7 @@ export class HttpSession implements PersisterSession {
         fix:
           status === 413
             ? 'Raise the limit of the server, or leave the large field out by a map.'
-            : 'Check url and format. Where one record is at fault, batchRecords: 1 finds it; mend it at its source, or filter it out by a map.',
+            : 'Check url and format. Where one record is at fault, on-invalid: dead-letter of a pipeline finds it and sets it aside.',
         status,
       },
       { cause: e },
