@@ -186,6 +186,14 @@ test('a batch that is too large for the server is halved until it fits, and late
   assert.equal(large.error, undefined)
 })
 
+test('no body is larger than asked for, whatever frames the records', async () => {
+  await using s = await startHttpServer((_, r) => sendJson(r, ''))
+  for (const format of ['json', 'ndjson', 'envelope'])
+    await run({ url: s.url, format, batchBytes: 300 }, schema + things(0, 100) + state(100))
+  const sizes = s.requests.map((q) => q.body.length)
+  assert.ok(sizes.length < 60 && sizes.every((size) => size <= 300), String(sizes))
+})
+
 test('what the server will never take ends it with the substream and the lines, and without its content', async () => {
   await using s = await startHttpServer((q, r) =>
     sendJson(r, '{"message":"private"}', { status: Number(q.url.slice(1, 4)) }),

@@ -57,7 +57,9 @@ export class HttpSession implements PersisterSession {
 
   async write(substream: string, records: readonly RecordMessage[]): Promise<void> {
     this.#refuseWhenOver()
-    let batch = this.#waiting.get(substream) ?? { records: [], bytes: 0 }
+    const [open, , close] = this.#frame(substream)
+    const empty = Buffer.byteLength(open) + close.length
+    let batch = this.#waiting.get(substream) ?? { records: [], bytes: empty }
     for (const record of records) {
       const { size } = record
       if (
@@ -65,7 +67,7 @@ export class HttpSession implements PersisterSession {
         (batch.records.length >= this.#maxRecords || batch.bytes + size > this.#maxBytes)
       ) {
         await this.#begin(substream, batch.records)
-        batch = { records: [], bytes: 0 }
+        batch = { records: [], bytes: empty }
       }
       batch.records.push(record)
       batch.bytes += size + 1
@@ -158,17 +160,22 @@ export class HttpSession implements PersisterSession {
     )
   }
 
+  /** What stands before, between and behind records. */
+  #frame(substream: string): readonly [string, string, string] {
+    switch (this.#o.format) {
+      case 'ndjson':
+        return ['', '\n', '\n']
+      case 'json':
+        return ['[', ',', ']']
+      case 'envelope': {
+        const keys = JSON.stringify(this.#keysOf.get(substream) ?? [])
+        return [`{"substream":${JSON.stringify(substream)},"keys":${keys},"records":[`, ',', ']}']
+      }
+    }
+  }
+
   #bodyOf(substream: string, records: readonly RecordMessage[]): Buffer {
-    const { format } = this.#o
-    const [open, between, close] = {
-      ndjson: ['', '\n', '\n'],
-      json: ['[', ',', ']'],
-      envelope: [
-        `{"substream":${JSON.stringify(substream)},"keys":${JSON.stringify(this.#keysOf.get(substream) ?? [])},"records":[`,
-        ',',
-        ']}',
-      ],
-    }[format] as [string, string, string]
+    const [open, between, close] = this.#frame(substream)
     const head = Buffer.from(open)
     const tail = Buffer.from(close)
     let size = head.length + tail.length + Math.max(0, records.length - 1)

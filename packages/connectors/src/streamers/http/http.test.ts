@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import {
+  createLogger,
   encodeJson,
   type JsonObject,
   type MillraceError,
@@ -210,6 +211,41 @@ test('where the server cannot be asked for what is new, old records are dropped 
   assert.equal(falling.records.length, 16)
   assert.equal(s.requests.length, 8)
   assert.deepEqual(bookmarkOf(falling, 'things'), { since: 100 })
+})
+
+test('in rising order a state is kept after every page, until the order turns out to be another', async () => {
+  const pages = [
+    [1, 2],
+    [3, 4],
+    [2, 9],
+    [10, 11],
+  ]
+  await using s = await startHttpServer((q, r) => {
+    const page = pages[Number(query(q, 'page') ?? 1) - 1] ?? []
+    sendJson(
+      r,
+      page.map((id) => ({ id })),
+    )
+  })
+  const things = {
+    path: '/',
+    keys: ['id'],
+    replicationKey: 'id',
+    order: 'rising',
+    pages: { style: 'page', parameter: 'page' },
+  }
+  const warned: string[] = []
+  const log = createLogger({ format: 'text', level: 'warn', write: (line) => warned.push(line) })
+  const all = await read({ baseUrl: s.url, inferRecords: 1, substreams: { things } }, { log })
+  const since = all.lines
+    .filter((m) => m['type'] === 'STATE')
+    .map(
+      (m) =>
+        ((m['value'] as JsonObject)['bookmarks'] as { things: { bookmark: { since: number } } }).things.bookmark.since,
+    )
+  assert.deepEqual([...new Set(since)], [2, 4, 11])
+  assert.equal(all.records.length, 8)
+  assert.match(warned.join(''), /do not come in rising order/)
 })
 
 test('a record that changes while others are read is read again by the next run', async () => {
