@@ -1,5 +1,5 @@
 import type { Scenario } from '../harness.ts'
-import { parquetPersister } from './lake.ts'
+import { filesStreamer, parquetPersister } from './lake.ts'
 import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
 import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
@@ -17,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   duckdbPersister,
   postgresPersister,
   parquetPersister,
+  filesStreamer,
   git,
   pipeline,
   startup,

@@ -1,9 +1,9 @@
-import { createReadStream, mkdtempSync, rmSync } from 'node:fs'
+import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { builtInPersisters, loadGate } from '@millrace/connectors'
-import { runPersister, silentLogger } from '@millrace/sdk'
+import { builtInPersisters, builtInStreamers, loadGate } from '@millrace/connectors'
+import { runPersister, runStreamer, silentLogger } from '@millrace/sdk'
 import { DuckDBInstance } from '@duckdb/node-api'
-import type { DataFiles, Run, Scenario } from '../harness.ts'
+import type { DataFiles, Run, Scenario, Subject } from '../harness.ts'
 
 const defaultsOf = (spec: Readonly<Record<string, { readonly default: unknown }>>): object =>
   Object.fromEntries(Object.entries(spec).map(([key, field]) => [key, field.default]))
@@ -64,4 +64,62 @@ export const parquetPersister: Scenario = {
       ratio: 0.5,
     },
   ],
+}
+
+interface Tables {
+  readonly csv: string
+  readonly parquet: string
+}
+
+/** The records of the wide file as a CSV and as a Parquet file, made by DuckDB. */
+const tables = async (data: DataFiles): Promise<Tables> => {
+  const made = { csv: join(data.dir, 'wide.csv'), parquet: join(data.dir, 'wide.parquet') }
+  if (existsSync(made.csv) && existsSync(made.parquet)) return made
+  const rows = `(select unnest(record) from read_json('${data.wide}') where type = 'RECORD')`
+  await withDuckDb(
+    `copy (select * replace (to_json(address) as address, to_json(tags) as tags) from ${rows}) to '${made.csv}' (format csv, header)`,
+  )
+  await withDuckDb(`copy ${rows} to '${made.parquet}' (format parquet, compression zstd)`)
+  return made
+}
+
+const readByDuckDb = (kind: keyof Tables): Subject => ({
+  name: `DuckDB itself, ${kind} into a table`,
+  prepare: tables,
+  run: async (data, prepared) => {
+    await withDuckDb(`create table t as select * from '${(prepared as Tables)[kind]}'`)
+    return data.records
+  },
+})
+
+const readByFiles = (kind: keyof Tables): Subject => ({
+  name: `files, ${kind}`,
+  prepare: tables,
+  run: async (data, prepared) => {
+    const streamer = await builtInStreamers().get('files')
+    let bytes = 0
+    await runStreamer(streamer, {
+      command: 'sync',
+      config: { ...defaultsOf(streamer.config), path: [(prepared as Tables)[kind]] },
+      log: silentLogger,
+      signal: new AbortController().signal,
+      write: (chunk) => {
+        bytes += chunk.length
+      },
+    })
+    if (bytes < data.records * 100) throw new Error('too little came')
+    return data.records
+  },
+})
+
+export const filesStreamer: Scenario = {
+  name: 'files',
+  title: '`files` streamer',
+  subjects: (['csv', 'parquet'] as const).flatMap((kind) => [readByDuckDb(kind), readByFiles(kind)]),
+  claims: (['csv', 'parquet'] as const).map((kind) => ({
+    path: `\`files\`, ${kind}`,
+    subject: `files, ${kind}`,
+    baseline: `DuckDB itself, ${kind} into a table`,
+    ratio: 0.5,
+  })),
 }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
 import { pipeline, Transform } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { createZstdFramesDecompress, MillraceError, systemCode } from '@millrace/sdk'
+import type { Origin } from './origin.ts'
 
 export const encodings = ['utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be'] as const
 export type Encoding = (typeof encodings)[number]
@@ -51,14 +50,17 @@ const NEWLINE = 10
  * The bytes of a file in blocks that end behind a record, the last one perhaps not. Newlines inside quotes end no
  * record. Throws SOURCE_UNAVAILABLE where it cannot be read, SOURCE_MALFORMED where a record is too long.
  */
-export async function* readBlocks(path: string, options: BlockOptions): AsyncGenerator<Block, void, undefined> {
+export async function* readBlocks(
+  file: { readonly path: string; readonly origin: Origin },
+  options: BlockOptions,
+): AsyncGenerator<Block, void, undefined> {
   let rest: Buffer[] = []
   let restBytes = 0
   let at = options.from
   let line = options.fromLine
   let newlines = 0
   let inQuotes = false
-  for await (const chunk of chunksOf(path, options)) {
+  for await (const chunk of chunksOf(file, options)) {
     let boundary = -1
     let atBoundary = 0
     for (let i = 0; i < chunk.length; i++) {
@@ -76,7 +78,7 @@ export async function* readBlocks(path: string, options: BlockOptions): AsyncGen
       restBytes += chunk.length
       if (restBytes > maxRecordBytes)
         throw new MillraceError('SOURCE_MALFORMED', {
-          source: path,
+          source: file.path,
           line,
           why: inQuotes ? 'a quote that opens here is not closed within 64 MiB' : 'a record is longer than 64 MiB',
         })
@@ -96,11 +98,12 @@ export async function* readBlocks(path: string, options: BlockOptions): AsyncGen
   yield { bytes, line, end: at + bytes.length, lines: line + newlines, terminated: false, inQuotes }
 }
 
-async function* chunksOf(path: string, options: BlockOptions): AsyncGenerator<Buffer, void, undefined> {
-  const file = createReadStream(path, {
-    start: options.compression === 'none' ? options.from : 0,
-    highWaterMark: options.chunkBytes ?? chunkBytes,
-  })
+async function* chunksOf(
+  { path, origin }: { readonly path: string; readonly origin: Origin },
+  options: BlockOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  const from = options.compression === 'none' ? options.from : 0
+  const file = await origin.read(from, options.chunkBytes ?? chunkBytes)
   const decompressed =
     options.compression === 'none'
       ? file
@@ -117,18 +120,11 @@ async function* chunksOf(path: string, options: BlockOptions): AsyncGenerator<Bu
         { source: path, why: `cannot be decompressed: ${(e as Error).message}` },
         { cause: e },
       )
-    throw unreadable(path, e)
+    throw origin.fault(e)
   } finally {
     file.destroy()
   }
 }
-
-const unreadable = (path: string, e: unknown): MillraceError =>
-  new MillraceError(
-    systemCode(e) === 'EACCES' || systemCode(e) === 'EISDIR' ? 'SOURCE_REFUSED' : 'SOURCE_UNAVAILABLE',
-    { what: `file ${path}`, why: (e as Error).message.replace(/^[A-Z]+: /, '') },
-    { cause: e },
-  )
 
 /** Turns another encoding into UTF-8. */
 const decoder = (encoding: Encoding): Transform => {
@@ -140,20 +136,9 @@ const decoder = (encoding: Encoding): Transform => {
 }
 
 /** Fingerprints of a file's beginning and of what stands before `offset`: the same file has the same. */
-export const marksOf = async (path: string, offset: number): Promise<string> => {
+export const marksOf = async (origin: Origin, offset: number): Promise<string> => {
   const hash = createHash('sha256')
-  const file = await open(path, 'r').catch((e: unknown) => {
-    throw unreadable(path, e)
-  })
-  try {
-    const n = Math.min(markBytes, offset)
-    for (const from of [0, offset - n]) {
-      const buffer = Buffer.alloc(n)
-      const { bytesRead } = await file.read(buffer, 0, n, from)
-      hash.update(buffer.subarray(0, bytesRead))
-    }
-  } finally {
-    await file.close()
-  }
+  const n = Math.min(markBytes, offset)
+  for (const from of [0, offset - n]) hash.update(await origin.slice(from, n))
   return hash.digest('hex').slice(0, 24)
 }

@@ -1,11 +1,15 @@
 import { choice, defineStreamer, flag, json, list, MillraceError, type Streamer, text } from '@millrace/sdk'
+import { storeSettings } from '../../object-store/settings.ts'
 import { encodings } from './blocks.ts'
 import { readGroup, schemaOfGroup } from './read.ts'
 import { findFiles, type SourceFile } from './sources.ts'
 
 const config = {
-  path: list({ doc: 'Files, folders or globs', example: 'data/*.csv' }),
-  format: choice(['auto', 'csv', 'jsonl'], { doc: 'auto: by the extension, else by the first byte', default: 'auto' }),
+  path: list({ doc: 'Files, folders or globs; also s3://BUCKET/KEY with a glob', example: 'data/*.csv' }),
+  format: choice(['auto', 'csv', 'jsonl', 'parquet'], {
+    doc: 'auto: by the extension, else by the first byte',
+    default: 'auto',
+  }),
   substream: text({
     doc: 'One substream of this name for all files; left out: one for each file name',
     optional: true,
@@ -21,12 +25,13 @@ const config = {
   header: flag({ doc: 'CSV: whether the first row names the columns', default: true }),
   nullText: text({ doc: 'CSV: a cell of this text, not quoted, is null', default: '' }),
   encoding: choice(encodings, { doc: 'Encoding of the files', default: 'utf-8' }),
+  ...storeSettings,
 }
 
-/** CSV and JSON lines, plain or compressed; later runs read what was appended and what is new. */
+/** CSV, JSON lines and Parquet, of this machine or of a bucket, plain or compressed; later runs read what was appended and what is new. */
 export const files: Streamer = defineStreamer({
   name: 'files',
-  doc: 'Reads CSV and JSON lines files, also gzip and zstd; later runs only what is new in them.',
+  doc: 'Reads CSV, JSON lines and Parquet, also gzip and zstd, from folders and buckets; later runs only what is new.',
   config,
   reference: {
     substreams: 'One for each file name, or the one that `substream` names; the fields are those of the files',
@@ -54,11 +59,11 @@ export const files: Streamer = defineStreamer({
     page: 'source-files.md',
   },
   check: async (ctx) => {
-    await findFiles(ctx.config.path, ctx.config)
+    await findFiles(ctx.config, ctx.signal)
   },
   substreams: async (ctx) => {
     const groups = new Map<string, SourceFile[]>()
-    for (const file of await findFiles(ctx.config.path, ctx.config)) {
+    for (const file of await findFiles(ctx.config, ctx.signal)) {
       const group = groups.get(file.substream)
       if (group === undefined) groups.set(file.substream, [file])
       else group.push(file)

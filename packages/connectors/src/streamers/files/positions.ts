@@ -14,6 +14,8 @@ export interface FilePosition {
   /** Lines before the offset. */
   readonly lines: number
   readonly marks: string
+  /** The service's mark of an object. */
+  readonly etag?: string
 }
 
 /** Where a file is to be read from; undefined where there is nothing new in it. */
@@ -42,13 +44,29 @@ export const startOf = async (
   log: Logger,
 ): Promise<Start | undefined> => {
   if (known === undefined) return { offset: 0, lines: 0 }
-  if (known.size === file.size && known.modifiedMs === file.modifiedMs) return undefined
+  if (isSame(known, file)) return undefined
+  if (file.format === 'parquet') {
+    // In its middle: the place is a number of rows.
+    if (known.modifiedMs === 0 && known.marks === versionOf(file)) return { offset: known.offset, lines: known.lines }
+    log.info('a file has changed since it was read and is read anew', { file: file.path })
+    return { offset: 0, lines: 0 }
+  }
   if (!resumable) {
     log.info('a file has changed since it was read and is read anew', { file: file.path })
     return { offset: 0, lines: 0 }
   }
-  if (file.size >= known.offset && (await marksOf(file.path, known.offset)) === known.marks)
+  if (file.size >= known.offset && (await marksOf(file.origin, known.offset)) === known.marks)
     return file.size === known.size ? undefined : { offset: known.offset, lines: known.lines }
   log.info('a file was cut or replaced since it was read and is read anew', { file: file.path })
   return { offset: 0, lines: 0 }
 }
+
+/** Whether a file is as it was when it was read whole. */
+const isSame = (known: FilePosition, file: SourceFile): boolean =>
+  known.size === file.size &&
+  (file.etag === undefined || known.etag === undefined
+    ? known.modifiedMs === file.modifiedMs
+    : known.modifiedMs !== 0 && known.etag === file.etag)
+
+/** What a file that cannot be appended to is known by. */
+export const versionOf = (file: SourceFile): string => `${file.size} ${file.etag ?? file.modifiedMs}`

@@ -26,7 +26,9 @@ import {
   widenColumns,
 } from './csv-rows.ts'
 import { jsonBlock } from './json-lines.ts'
-import { type FilePosition, positionsOf, startOf } from './positions.ts'
+import { ParquetSource } from './parquet.ts'
+import { type FilePosition, positionsOf, startOf, versionOf } from './positions.ts'
+import { joined } from './schemas.ts'
 import { type Fits, fitsOf } from './fits.ts'
 import type { FilesSettings } from './settings.ts'
 import type { SourceFile } from './sources.ts'
@@ -57,6 +59,11 @@ export const schemaOfGroup = async (group: readonly SourceFile[], settings: File
   let columns: Columns = {}
   let inferred: JsonObject | undefined
   for (const file of group.slice(0, sampleFiles)) {
+    if (file.format === 'parquet') {
+      using source = await ParquetSource.open(file)
+      inferred = inferred === undefined ? source.schema : joined(inferred, source.schema)
+      continue
+    }
     const head = await firstBlock(file, settings)
     if (head === undefined) continue
     if (file.format === 'jsonl') {
@@ -89,8 +96,7 @@ const blockOptions = (file: SourceFile, settings: FilesSettings): BlockOptions =
 })
 
 const firstBlock = async (file: SourceFile, settings: FilesSettings): Promise<Block | undefined> => {
-  for await (const block of readBlocks(file.path, { ...blockOptions(file, settings), chunkBytes: sampleBytes }))
-    return block
+  for await (const block of readBlocks(file, { ...blockOptions(file, settings), chunkBytes: sampleBytes })) return block
   return undefined
 }
 
@@ -137,6 +143,12 @@ export async function* readGroup(
   yield* reading.widenedBefore()
   for (const file of group) {
     const known = reading.positions.get(file.path)
+    if (file.format === 'parquet') {
+      const from = await startOf(file, known, false, ctx.log)
+      if (from !== undefined) yield* reading.parquet(file, from.offset)
+      if (ctx.signal.aborted) break
+      continue
+    }
     const resumable = file.compression === 'none' && settings.encoding === 'utf-8'
     const start = await startOf(file, known, resumable, ctx.log)
     if (start === undefined) continue
@@ -209,7 +221,7 @@ class GroupReading {
     const options = { ...blockOptions(file, this.#settings), from: start.offset, fromLine: start.lines + 1 }
     let table: Table | undefined
     let covered = { offset: start.offset, lines: start.lines }
-    for await (const block of readBlocks(file.path, options)) {
+    for await (const block of readBlocks(file, options)) {
       try {
         if (file.format === 'jsonl') yield* this.#json(block, file)
         else {
@@ -246,6 +258,27 @@ class GroupReading {
     if (this.#isDue()) yield this.#bookmark()
   }
 
+  /** Parquet is not appended to: a place in it is a number of rows of this version of the file. */
+  async *parquet(file: SourceFile, from: number): AsyncGenerator<Yielded, void, undefined> {
+    using source = await ParquetSource.open(file)
+    this.#learn(joined(this.#schema, source.schema))
+    yield* this.#declared()
+    let rows = from
+    for await (const records of source.records(from)) {
+      yield records
+      rows += records.count
+      this.#since += records.count
+      if (!this.#ctx.signal.aborted && !this.#isDue()) continue
+      const at = { size: file.size, modifiedMs: 0, offset: rows, lines: rows, marks: versionOf(file) }
+      this.positions.set(file.path, at)
+      yield this.#bookmark()
+      if (this.#ctx.signal.aborted) return
+    }
+    const { size, modifiedMs, etag } = file
+    const mark = etag === undefined ? {} : { etag }
+    this.positions.set(file.path, { size, modifiedMs, offset: rows, lines: rows, marks: versionOf(file), ...mark })
+  }
+
   /** Enters how far a file was read; in its middle, with a size that says that there is more. */
   async #cover(
     file: SourceFile,
@@ -257,7 +290,8 @@ class GroupReading {
       size: isMiddle ? at.offset : file.size,
       modifiedMs: isMiddle ? 0 : file.modifiedMs,
       ...at,
-      marks: resumable ? await marksOf(file.path, at.offset) : '',
+      marks: resumable ? await marksOf(file.origin, at.offset) : '',
+      ...(file.etag === undefined || isMiddle ? {} : { etag: file.etag }),
     })
   }
 

@@ -1,0 +1,173 @@
+/**
+ * Parquet, read by DuckDB, which also writes the lines of the records: values are never made in JavaScript. An object
+ * of a bucket is fetched into a file first, since Parquet is read from its end.
+ */
+import { createWriteStream, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { DuckDBBlobVector, DuckDBConnection, DuckDBType } from '@duckdb/node-api'
+import { EncodedRecords, isMillraceError, type JsonObject, MillraceError } from '@millrace/sdk'
+import { literal } from '../../persisters/duckdb/dialect.ts'
+import { lineSql, schemaOfType, type ValueType } from './parquet-sql.ts'
+import type { SourceFile } from './sources.ts'
+
+const MEMORY = '256MB'
+/** Lines are handed on in pieces of about this length. */
+const PIECE_BYTES = 256 * 1024
+
+interface Column {
+  readonly name: string
+  readonly type: ValueType
+}
+
+/** A Parquet file that is open. Throws SOURCE_MALFORMED where it is none or is damaged. */
+export class ParquetSource implements Disposable {
+  readonly columns: readonly Column[]
+  readonly #file: SourceFile
+  readonly #from: string
+  readonly #connection: DuckDBConnection
+  readonly #close: () => void
+
+  private constructor(file: SourceFile, open: Opened, columns: readonly Column[]) {
+    this.#file = file
+    this.#from = open.from
+    this.#connection = open.connection
+    this.#close = open.close
+    this.columns = columns
+  }
+
+  static async open(file: SourceFile): Promise<ParquetSource> {
+    const opened = await openFile(file)
+    try {
+      const empty = await opened.connection.run(`SELECT * FROM ${opened.from} LIMIT 0`)
+      const types = empty.columnTypes()
+      return new ParquetSource(
+        file,
+        opened,
+        empty.columnNames().map((name, i) => ({ name, type: valueTypeOf(types[i] as DuckDBType) })),
+      )
+    } catch (e) {
+      opened.close()
+      throw fault(e, file)
+    }
+  }
+
+  get schema(): JsonObject {
+    return {
+      type: 'object',
+      properties: Object.fromEntries(this.columns.map((c) => [c.name, schemaOfType(c.type)])),
+    }
+  }
+
+  /** The records behind the first `skip`, in their order; memory is bounded by DuckDB's limit and some pieces. */
+  async *records(skip: number): AsyncGenerator<EncodedRecords, void, undefined> {
+    const prefix = `{"type":"RECORD","stream":${JSON.stringify(this.#file.substream)},"record":`
+    const where = skip === 0 ? '' : ` WHERE file_row_number >= ${skip}`
+    const sql = `SELECT encode(${lineSql(prefix, this.columns)}) FROM ${this.#from}${where}`
+    const around = { before: Buffer.byteLength(prefix), after: 1 }
+    let piece = Buffer.allocUnsafe(PIECE_BYTES)
+    let at = 0
+    let count = 0
+    try {
+      const result = await this.#connection.stream(sql)
+      for (;;) {
+        const chunk = await result.fetchChunk()
+        if (chunk === null || chunk.rowCount === 0) break
+        const ready: EncodedRecords[] = []
+        const lines = chunk.getColumnVector(0) as DuckDBBlobVector
+        // The bytes are the chunk's: it is held, and nothing is awaited, until all are copied.
+        for (let i = 0; i < chunk.rowCount; i++) {
+          const line = lines.getItemBytes(i) as Uint8Array
+          if (at + line.length > piece.length) {
+            if (count > 0) ready.push(new EncodedRecords(piece.subarray(0, at), count, around))
+            piece = Buffer.allocUnsafe(Math.max(PIECE_BYTES, line.length))
+            at = 0
+            count = 0
+          }
+          piece.set(line, at)
+          at += line.length
+          count++
+        }
+        yield* ready
+      }
+    } catch (e) {
+      throw fault(e, this.#file)
+    }
+    if (count > 0) yield new EncodedRecords(piece.subarray(0, at), count, around)
+  }
+
+  [Symbol.dispose](): void {
+    this.#close()
+  }
+}
+
+interface Opened {
+  readonly connection: DuckDBConnection
+  readonly from: string
+  readonly close: () => void
+}
+
+const openFile = async (file: SourceFile): Promise<Opened> => {
+  const { DuckDBInstance } = await import('@duckdb/node-api')
+  const scratch = mkdtempSync(join(tmpdir(), 'millrace-parquet-'))
+  const remove = (): void => rmSync(scratch, { recursive: true, force: true })
+  try {
+    // DuckDB takes brackets and stars in a path for a pattern: it is always given a name without any.
+    const path = join(scratch, 'source.parquet')
+    if (file.origin.local !== undefined) symlinkSync(await absolute(file.origin.local), path)
+    else await pipeline(await file.origin.read(0, 1 << 20), createWriteStream(path, { mode: 0o600 }))
+    const instance = await DuckDBInstance.create(':memory:', {
+      memory_limit: MEMORY,
+      threads: String(Math.min(4, availableParallelism())),
+      temp_directory: scratch,
+    })
+    const connection = await instance.connect()
+    await connection.run("SET TimeZone = 'UTC'")
+    return {
+      connection,
+      from: `read_parquet(${literal(path)}, hive_partitioning = false)`,
+      close: () => {
+        connection.closeSync()
+        instance.closeSync()
+        remove()
+      },
+    }
+  } catch (e) {
+    remove()
+    throw file.origin.fault(e)
+  }
+}
+
+const absolute = async (path: string): Promise<string> => (await import('node:path')).resolve(path)
+
+const fault = (e: unknown, file: SourceFile): MillraceError => {
+  if (isMillraceError(e)) return e
+  const message = (e instanceof Error ? e.message : String(e)).split('\n')[0] ?? ''
+  if (/^(IO Error: (Cannot open|No files)|Permission)/.test(message) || /permission denied/i.test(message))
+    return new MillraceError('SOURCE_REFUSED', { what: `file ${file.path}`, why: 'it cannot be opened' }, { cause: e })
+  const infinite = /a number is infinite, which JSON cannot carry/.exec(message)
+  const why = infinite === null ? 'is not Parquet, or is damaged' : infinite[0]
+  return new MillraceError('SOURCE_MALFORMED', { source: file.path, why: `${file.path} ${why}` }, { cause: e })
+}
+
+/** A type as DuckDB's client says it. */
+const valueTypeOf = (type: DuckDBType): ValueType => {
+  const t = type as unknown as {
+    readonly alias?: string
+    readonly scale?: number
+    readonly entryNames?: readonly string[]
+    readonly entryTypes?: readonly DuckDBType[]
+    readonly valueType?: DuckDBType
+  }
+  const kind = t.alias === 'JSON' ? 'JSON' : (/^[A-Z_ 0-9]+/.exec(type.toString())?.[0] ?? '').trim()
+  const name = t.entryNames !== undefined ? 'STRUCT' : kind
+  // A union of types is text.
+  if (t.entryNames !== undefined && kind === 'STRUCT')
+    return {
+      kind: name,
+      fields: t.entryNames.map((n, i) => ({ name: n, type: valueTypeOf(t.entryTypes?.[i] as DuckDBType) })),
+    }
+  if (t.valueType !== undefined) return { kind: kind === 'MAP' ? 'MAP' : 'LIST', inner: valueTypeOf(t.valueType) }
+  return { kind, ...(t.scale === undefined ? {} : { scale: t.scale }) }
+}
