@@ -126,6 +126,15 @@ test('a next page on another host is not asked for', async () => {
   assert.match(e.message, /another host \(evil.example\)/)
 })
 
+test('a path that begins with two slashes stays a path', async () => {
+  await using s = await startHttpServer((q, r) =>
+    sendJson(r, { items: [{ id: 1 }], next: q.url === '/' ? `http://${q.headers.host}//evil.example/x` : null }),
+  )
+  await using client = httpClient({ baseUrl: s.url })
+  const { ids } = await all(client, { path: '/', pages: { style: 'next-url', at: 'next' }, recordsAt: 'items' })
+  assert.deepEqual([ids.length, s.requests[1]?.url], [2, '//evil.example/x'])
+})
+
 test('records that are not where they should be are told; a list left out is an empty one', async () => {
   await using s = await startHttpServer((q, r) => sendJson(r, q.url === '/empty' ? { data: {} } : { error: 'private' }))
   await using client = httpClient({ baseUrl: s.url })

@@ -103,7 +103,7 @@ const ask = (client: HttpClient, request: PagesRequest, position: PagePosition |
     // What was kept out of the position is put back.
     const secret = new Set(request.secretParameters)
     const hidden = Object.fromEntries(Object.entries(query ?? {}).filter(([name]) => secret.has(name)))
-    return client.get(new URL(position.url, client.baseUrl).href, { ...options, query: hidden })
+    return client.get(client.baseUrl.origin + position.url, { ...options, query: hidden })
   }
   const more: Record<string, QueryValue> = {}
   if (style.limitParameter !== undefined) more[style.limitParameter] = style.limit

@@ -21,7 +21,11 @@ const config = {
   ...authSettings,
   ...patienceSettings,
   maxPages: whole({ doc: 'More pages than this are taken for a fault of the server', default: 1_000_000, min: 1 }),
-  inferRecords: whole({ doc: 'Records from which a schema is inferred, of at most 5 pages', default: 1000, min: 1 }),
+  inferRecords: whole({
+    doc: 'Records from which a schema is inferred, of at most 5 pages (50 of children)',
+    default: 1000,
+    min: 1,
+  }),
   schemaFolder: text({ doc: 'A folder that keeps the inferred schemas from run to run', optional: true }),
   onSchemaChange: choice(['widen', 'refuse'], {
     doc: 'When a record does not fit a schema that was given or kept: widen the schema, or end',

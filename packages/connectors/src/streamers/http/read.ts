@@ -42,8 +42,8 @@ export interface ReadOptions {
   readonly signal: AbortSignal
 }
 
-/** Pages that are held back for inferring a schema, at most. */
-const headPages = 5
+/** Pages that are held back for inferring a schema, at most; of children a page has few records. */
+const headPagesOf = (spec: SubstreamSpec): number => (spec.parent === undefined ? 5 : 50)
 
 /** Yields records behind their schema, and bookmarks behind what they cover. A stop ends it where it is. */
 export async function* readSubstream(options: ReadOptions): AsyncGenerator<Yielded, void, undefined> {
@@ -67,7 +67,7 @@ export const findSchema = async (
   let chunks = 0
   for await (const chunk of traverse(api, spec, { start: spec.startFrom })) {
     seen.push(...chunk.records)
-    if (seen.length >= records || ++chunks >= headPages) break
+    if (seen.length >= records || ++chunks >= headPagesOf(spec)) break
   }
   const found = (await held.see(seen)) ?? { type: 'object', properties: {} }
   const keys = Object.fromEntries(spec.keys.map((key) => [key, {}]))
@@ -117,7 +117,7 @@ class Reader {
       this.#waiting.push({ records: this.#take(chunk.records), after: this.#bookmarkAfter(chunk) })
       this.#waitingRecords += chunk.records.length
       const isHead =
-        !this.#isDeclared && this.#waitingRecords < this.#o.inferRecords && this.#waiting.length < headPages
+        !this.#isDeclared && this.#waitingRecords < this.#o.inferRecords && this.#waiting.length < headPagesOf(spec)
       if (!isHead) yield* this.#hand()
       if (isOver) break
     }
