@@ -4,6 +4,13 @@ export * from './domain/selection.ts'
 export * from './domain/state.ts'
 export * from './project/find.ts'
 export { loadProject, readProject } from './project/load.ts'
+export { addConnector } from './project/edit.ts'
+export {
+  environmentFolder,
+  type InstalledConnector,
+  isNpm,
+  programFolder,
+} from './project/installed.ts'
 export type { KnownConnectors } from './project/read.ts'
 export { type Environment, type ResolvedEnd, resolveEnd, resolveMaps } from './project/references.ts'
 export { type ConnectorSchema, projectJsonSchema } from './project/schema.ts'

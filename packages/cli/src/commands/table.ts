@@ -57,6 +57,8 @@ export const commandTable: readonly CommandEntry[] = [
     () => import('./new.ts'),
   ),
 
+  entry('start', 'add', '[name] [what]', 'install a Singer tap or target for this project', () => import('./add.ts')),
+
   entry(
     'pipelines',
     'run',

@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises'
 import { delimiter, join, resolve } from 'node:path'
 import { MillraceError } from '@millrace/sdk'
+import { fixOf } from './program.ts'
 
 /** Whether the program of a command can be found and executed; nothing is run. Throws PROCESS_NOT_STARTED. */
 export const checkProgram = async (command: readonly string[]): Promise<void> => {
@@ -18,5 +19,6 @@ export const checkProgram = async (command: readonly string[]): Promise<void> =>
   throw new MillraceError('PROCESS_NOT_STARTED', {
     what: file,
     why: `there is no program "${file}" that may be executed`,
+    fix: fixOf(file),
   })
 }

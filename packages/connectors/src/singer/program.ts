@@ -109,6 +109,10 @@ const nameOf = (command: readonly string[], role: string): string => {
   return script === undefined ? program : basename(script)
 }
 
+/** What to do where a program is not there: one of a project's own environments is installed again. */
+export const fixOf = (file: string): string | undefined =>
+  file.includes('.millrace/environments/') ? 'Run `millrace add`, which installs what the project has.' : undefined
+
 const notStarted = (what: string, file: string, cause: Error): MillraceError => {
   const code = systemCode(cause)
   const why =
@@ -117,7 +121,7 @@ const notStarted = (what: string, file: string, cause: Error): MillraceError => 
       : code === 'EACCES'
         ? `"${file}" may not be executed`
         : cause.message
-  return new MillraceError('PROCESS_NOT_STARTED', { what, why }, { cause })
+  return new MillraceError('PROCESS_NOT_STARTED', { what, why, fix: fixOf(file) }, { cause })
 }
 
 const diedOfClosedPipe = ({ code, signal }: Ending, tail: string): boolean =>

@@ -46,6 +46,7 @@ export const errorCodes = [
   'DESTINATION_REFUSED',
   'DESTINATION_BUSY',
   'PIPE_CLOSED',
+  'INSTALL_FAILED',
   'PROCESS_NOT_STARTED',
   'PROCESS_FAILED',
   'PROCESS_STALLED',
@@ -303,9 +304,13 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
 
   // — running —
+  INSTALL_FAILED: settings(
+    (d) => `cannot install ${d['name']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'See what the installer said; --index-url names another registry.'),
+  ),
   PROCESS_NOT_STARTED: settings(
     (d) => `cannot start ${d['what']}: ${d['why']}`,
-    () => 'Check that the program exists and may be executed.',
+    (d) => String(d['fix'] ?? 'Check that the program exists and may be executed.'),
   ),
   PROCESS_FAILED: later(exitCodes.later, 502)(
     (d) => `${d['what']} ended with ${d['why']}`,

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { MillraceError, nearest, systemCode } from '@millrace/sdk'
 import type { Pipeline } from '../domain/pipeline.ts'
+import type { InstalledConnector } from './installed.ts'
 import type { Environment } from './references.ts'
 
 /** The name of a project's file. */
@@ -26,6 +27,8 @@ export interface Project {
   /** Its folder: relative paths start here, and `.millrace` is in it. */
   readonly dir: string
   readonly pipelines: ReadonlyMap<string, Pipeline>
+  /** Taps and targets that `millrace add` installs, by name. */
+  readonly connectors: ReadonlyMap<string, InstalledConnector>
 }
 
 /** A pipeline of a project. Throws PIPELINE_UNKNOWN with near names. */

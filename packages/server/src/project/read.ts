@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { type Json, type JsonObject, MillraceError, nearest, systemCode } from '@millrace/sdk'
 import type { Pipeline, PipelineEnd, Selection } from '../domain/pipeline.ts'
 import { findProject, type Project } from './find.ts'
+import { type InstalledConnector, installedConfig, readInstalled } from './installed.ts'
 import { hasReference, referenceProblems } from './references.ts'
 import { type Entry, YamlWalk } from './yaml-walk.ts'
 
@@ -13,7 +14,7 @@ export interface KnownConnectors {
   readonly persisters: readonly string[]
 }
 
-const projectKeys = ['version', 'pipelines'] as const
+const projectKeys = ['version', 'connectors', 'pipelines'] as const
 const pipelineKeys = [
   'from',
   'to',
@@ -49,6 +50,7 @@ export const parseProject = (source: string, file: string, known?: KnownConnecto
   const dir = dirname(resolve(file))
   const walk = new YamlWalk(source)
   const pipelines = new Map<string, Pipeline>()
+  let connectors: ReadonlyMap<string, InstalledConnector> = new Map()
   if (walk.readable) {
     const extension = (e: Entry): boolean => e.key.startsWith('x-')
     const top = walk.root === null ? [] : walk.entries(walk.root, 'the project file')
@@ -57,12 +59,14 @@ export const parseProject = (source: string, file: string, known?: KnownConnecto
       const near = nearest(entry.key, projectKeys)
       walk.problem(
         entry.keyNode,
-        `the project file has no "${entry.key}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ' (it has version, pipelines)'}`,
+        `the project file has no "${entry.key}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ' (it has version, connectors, pipelines)'}`,
       )
     }
     const version = top.find((e) => e.key === 'version')
     if (version === undefined) walk.problem(walk.root, 'version is missing: write "version: 1"')
     else if (walk.scalar(version.value) !== 1) walk.problem(version.value ?? version.keyNode, 'version must be 1')
+    const installed = top.find((e) => e.key === 'connectors')
+    if (installed !== undefined) connectors = readInstalled(walk, installed)
     const list = top.find((e) => e.key === 'pipelines')
     for (const entry of list === undefined || list.value === null || walk.scalar(list.value) === null
       ? []
@@ -72,25 +76,33 @@ export const parseProject = (source: string, file: string, known?: KnownConnecto
           entry.keyNode,
           `"${entry.key}" cannot be a pipeline's name: letters, digits, _ . - and at most 64 of them`,
         )
-      const pipeline = readPipeline(walk, entry, { dir, known })
+      const pipeline = readPipeline(walk, entry, { dir, known, connectors })
       if (pipeline !== undefined) pipelines.set(entry.key, pipeline)
     }
   }
   if (walk.problems.length > 0) throw new MillraceError('PROJECT_INVALID', { source: file, problems: walk.problems })
-  return { file, dir, pipelines }
+  return { file, dir, pipelines, connectors }
 }
 
 const readPipeline = (
   walk: YamlWalk,
   entry: Entry,
-  { dir, known }: { readonly dir: string; readonly known: KnownConnectors | undefined },
+  {
+    dir,
+    known,
+    connectors,
+  }: {
+    readonly dir: string
+    readonly known: KnownConnectors | undefined
+    readonly connectors: ReadonlyMap<string, InstalledConnector>
+  },
 ): Pipeline | undefined => {
   const what = `pipeline ${entry.key}`
   const fields = walk.fields(entry.value ?? entry.keyNode, what, pipelineKeys)
   const end = (side: 'from' | 'to'): PipelineEnd | undefined => {
     const field = fields.get(side)
     if (field !== undefined)
-      return readEnd(walk, field, { side, known: side === 'from' ? known?.streamers : known?.persisters })
+      return readEnd(walk, field, { side, connectors, known: side === 'from' ? known?.streamers : known?.persisters })
     walk.problem(
       entry.keyNode,
       `${what} has no ${side === 'from' ? '"from": say which streamer it reads' : '"to": say which persister it writes to'}`,
@@ -160,7 +172,15 @@ const readPositive = (
 const readEnd = (
   walk: YamlWalk,
   field: Entry,
-  { side, known }: { readonly side: 'from' | 'to'; readonly known: readonly string[] | undefined },
+  {
+    side,
+    known,
+    connectors,
+  }: {
+    readonly side: 'from' | 'to'
+    readonly known: readonly string[] | undefined
+    readonly connectors: ReadonlyMap<string, InstalledConnector>
+  },
 ): PipelineEnd | undefined => {
   const word = side === 'from' ? 'streamer' : 'persister'
   const fields = walk.fields(field.value ?? field.keyNode, side, [word, 'exec', 'config', 'env'])
@@ -182,8 +202,11 @@ const readEnd = (
     walk.problem(named?.value ?? named?.keyNode, `${word} must be a name`)
     return undefined
   }
+  const installed = connectors.get(name)
+  if (installed !== undefined)
+    return { kind: 'connector', name: 'singer', config: installedConfig(installed, config), env }
   if (known !== undefined && !known.includes(name)) {
-    const near = nearest(name, known)
+    const near = nearest(name, [...known, ...connectors.keys()])
     walk.problem(
       named?.value,
       `no ${word} is called "${name}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ` (there are ${known.join(', ')})`}`,

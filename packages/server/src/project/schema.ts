@@ -48,6 +48,17 @@ const end = (word: 'streamer' | 'persister', connectors: readonly ConnectorSchem
     ),
     {
       type: 'object',
+      description: 'One of connectors: its own settings under config.',
+      required: [word],
+      additionalProperties: false,
+      properties: {
+        [word]: { type: 'string', not: { enum: connectors.map((c) => c.name) } },
+        config: { type: 'object' },
+        env: variables,
+      },
+    },
+    {
+      type: 'object',
       description: 'Any Singer program.',
       required: ['exec'],
       additionalProperties: false,
@@ -90,6 +101,25 @@ export const projectJsonSchema = (connectors: {
   patternProperties: { '^x-': { description: 'A place for anchors of your own.' } },
   properties: {
     version: { const: 1 },
+    connectors: {
+      type: 'object',
+      description: 'Taps and targets of somebody else, which `millrace add` installs.',
+      propertyNames: { pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' },
+      additionalProperties: {
+        type: 'object',
+        required: ['install'],
+        additionalProperties: false,
+        properties: {
+          install: { type: 'string', minLength: 1, description: 'What pip installs, or npm:NAME.' },
+          'index-url': { type: 'string', description: 'The Python registry it comes from.' },
+          executable: { type: 'string', description: 'The program, where it is not called as the connector is.' },
+          settings: {
+            type: 'object',
+            description: 'Settings of the streamer or persister singer, such as catalog_flag.',
+          },
+        },
+      },
+    },
     pipelines: {
       type: 'object',
       propertyNames: { pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' },
