@@ -114,12 +114,14 @@ test('a POST is sent twice only where that does no harm', async () => {
 
 test('Retry-After is honoured, and does not use up the tries', async () => {
   let n = 0
-  await using server = await startHttpServer((_, r) =>
-    n++ < 5 ? sendJson(r, '', { status: 429, headers: { 'retry-after': '7' } }) : sendJson(r, '1'),
-  )
+  await using server = await startHttpServer((_, r) => {
+    n++
+    if (n <= 5) sendJson(r, '', { status: 429, headers: { 'retry-after': '7' } })
+    else sendJson(r, '1', n <= 7 ? { status: 503 } : {})
+  })
   const { client, clock } = clientOf(server.url)
   assert.equal((await client.get('/')).json(), 1)
-  assert.deepEqual(clock.slept, [7000, 7000, 7000, 7000, 7000])
+  assert.deepEqual(clock.slept, [7000, 7000, 7000, 7000, 7000, 100, 200])
   client.close()
 })
 

@@ -428,6 +428,15 @@ test('a stopped run goes on at its page; where that page is gone, from the begin
   assert.equal(again.records.length, 45)
 })
 
+test('a page that is missing in the middle ends the run, it is not begun again', async () => {
+  await using s = await startHttpServer((q, r) =>
+    query(q, 'cursor') === '20' ? sendJson(r, '', { status: 404 }) : shop(q, r),
+  )
+  const { orders } = shopSettings.substreams
+  const all = await read({ baseUrl: s.url, inferRecords: 1, substreams: { orders } })
+  assert.deepEqual([all.error?.code, all.error?.exitCode, all.records.length], ['SOURCE_REFUSED', 78, 20])
+})
+
 test('a list on one page that did not change is not sent again', async () => {
   await using s = await startHttpServer((q, r) =>
     q.headers['if-none-match'] === '"1"'
