@@ -33,6 +33,9 @@ export const isMillraceError = (e: unknown): e is MillraceError =>
 /** Puts any thrown value into our shape. A foreign error becomes INTERNAL with its message; its cause is kept. */
 export const toMillraceError = (e: unknown): MillraceError => {
   if (isMillraceError(e)) return e
+  // What was under way when a stop came may end with the reason of the stop's signal.
+  if (e instanceof Error && e.name === 'AbortError' && /^SIG[A-Z]+$/.test(e.message))
+    return new MillraceError('INTERRUPTED', { signal: e.message }, { cause: e })
   const why = e instanceof Error ? (e.message.split('\n')[0] ?? e.name) : String(e)
   return new MillraceError('INTERNAL', { why }, { cause: e })
 }

@@ -97,6 +97,12 @@ describe('MillraceError', () => {
     assert.equal(exitCodeOf('text'), 70)
   })
 
+  it('takes the reason of a stop for what it is', () => {
+    const stopped = toMillraceError(new DOMException('SIGTERM', 'AbortError'))
+    assert.deepEqual([stopped.code, stopped.exitCode, stopped.message], ['INTERRUPTED', 130, 'stopped by SIGTERM'])
+    assert.equal(toMillraceError(new DOMException('other', 'AbortError')).code, 'INTERNAL')
+  })
+
   it('knows the code of a system error', () => {
     assert.equal(systemCode(Object.assign(new Error(), { code: 'ENOENT' })), 'ENOENT')
     for (const other of [null, undefined, 1, new Error('x'), { code: 5 }]) assert.equal(systemCode(other), undefined)
