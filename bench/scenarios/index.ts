@@ -4,6 +4,7 @@ import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.t
 import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
 import { reader } from './reader.ts'
+import { stitch } from './stitch.ts'
 import { streams } from './streams.ts'
 import { startup } from './startup.ts'
 
@@ -21,5 +22,6 @@ export const scenarios: readonly Scenario[] = [
   git,
   pipeline,
   startup,
+  stitch,
   streams,
 ]

@@ -14,3 +14,7 @@ export const builtInPersisters = (): Registry<Persister> => createRegistry('pers
 export const loadGate = async (): Promise<typeof import('./gate/index.ts')> => await import('./gate/index.ts')
 
 export { type DatabaseReader, isDatabaseUrl, openDatabaseReader, type QueryAnswer, sqlName } from './query.ts'
+
+/** The persister `stitch` with what its executable `persist-stitch` asks for beside. */
+export const loadStitchPersister = async (): Promise<typeof import('./persisters/stitch/index.ts').stitchPersister> =>
+  (await import('./persisters/stitch/index.ts')).stitchPersister

@@ -19,4 +19,5 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   s3: async () => (await import('./persisters/s3/index.ts')).s3,
   singer: async () => (await import('./persisters/singer/index.ts')).singer,
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
+  stitch: async () => (await import('./persisters/stitch/index.ts')).stitch,
 }

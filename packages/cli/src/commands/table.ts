@@ -127,6 +127,13 @@ export const commandTable: readonly CommandEntry[] = [
   ),
   entry(
     'pipes',
+    'persist-stitch',
+    '[command…]',
+    'load into Stitch, as the executable persist-stitch does',
+    () => import('../executables/persist-stitch.ts'),
+  ),
+  entry(
+    'pipes',
     'operation',
     '<file>',
     'a program of your own changes what flows through it (alias: transform)',

@@ -2,4 +2,10 @@ export * from './dials.ts'
 export * from './http-server.ts'
 export { type PersisterSuiteOptions, persisterSuite } from './persister-suite.ts'
 export type { Rows } from './rows.ts'
+export {
+  type StitchFault,
+  type StitchServer,
+  type StitchServerOptions,
+  startStitchServer,
+} from './stitch-server/index.ts'
 export { type StreamerSuiteOptions, streamerSuite } from './streamer-suite.ts'

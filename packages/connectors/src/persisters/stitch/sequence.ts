@@ -1,0 +1,39 @@
+/** Digits behind the point at which a sequence is cut in two, so that most are made without BigInt. */
+const lowDigits = 6
+const lowSpan = 10 ** lowDigits
+
+/**
+ * Numbers that rise from record to record, also from run to run: nanoseconds since 1970, 19 digits, as the Stitch target has
+ * them since 3.0.3. Of two records with one key Stitch keeps the one with the higher number. Where records come faster than the
+ * clock, the numbers run ahead of it.
+ */
+export class Sequence {
+  readonly #now: () => number
+  #high = 0n
+  #highText = ''
+  #low = lowSpan
+
+  /** `now`: milliseconds since 1970. */
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  /** Begins anew at the clock, unless the numbers are ahead of it. Called once for a batch. */
+  catchUp(): void {
+    // Milliseconds are the high part: a nanosecond has six more digits.
+    const high = BigInt(Math.floor(this.#now()))
+    if (high > this.#high) this.#begin(high)
+  }
+
+  /** The next number, as text. */
+  next(): string {
+    if (this.#low >= lowSpan) this.#begin(this.#high + 1n)
+    return this.#highText + String(this.#low++).padStart(lowDigits, '0')
+  }
+
+  #begin(high: bigint): void {
+    this.#high = high
+    this.#highText = String(high)
+    this.#low = 0
+  }
+}
