@@ -7,6 +7,7 @@ import { reader } from './reader.ts'
 import { stitch } from './stitch.ts'
 import { streams } from './streams.ts'
 import { startup } from './startup.ts'
+import { singer } from './singer.ts'
 
 /** All scenarios, in the order of the page. A new one is a file and a line here. */
 export const scenarios: readonly Scenario[] = [
@@ -21,6 +22,7 @@ export const scenarios: readonly Scenario[] = [
   filesStreamer,
   git,
   pipeline,
+  singer,
   startup,
   stitch,
   streams,
