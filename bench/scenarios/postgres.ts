@@ -1,6 +1,7 @@
 /**
  * → PostgreSQL, against psql on the same server: `\copy` of the same rows as a CSV file, and for the upsert `\copy` into a
- * temporary table with the INSERT … ON CONFLICT that the persister uses. The server is the one on port 5432 of loopback.
+ * temporary table with the INSERT … ON CONFLICT that the persister uses. The server is the one on port 5432
+ * of loopback, or the one that MILLRACE_BENCH_POSTGRES names.
  */
 import { spawnSync } from 'node:child_process'
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs'
@@ -9,7 +10,7 @@ import { builtInPersisters, loadGate } from '@millrace/connectors'
 import { runPersister, silentLogger } from '@millrace/sdk'
 import type { DataFiles, Scenario, Subject } from '../harness.ts'
 
-const url = 'postgresql://postgres@127.0.0.1:5432/postgres'
+const url = process.env['MILLRACE_BENCH_POSTGRES'] ?? 'postgresql://postgres@127.0.0.1:5432/postgres'
 
 const columns = [
   'id bigint',
@@ -71,11 +72,11 @@ const writeCsv = (data: DataFiles, file: string): string => {
   return csv
 }
 
-const byHand = (name: string, file: (d: DataFiles) => string, upsert: boolean): Subject => ({
+const byHand = (name: string, file: (d: DataFiles) => string, upsert: 'unique' | 'repeats' | undefined): Subject => ({
   name,
   prepare: async (data): Promise<Prepared> => {
     const schema = freshSchema()
-    psql([`CREATE TABLE ${schema}.orders (${columns.join(', ')}${upsert ? ', PRIMARY KEY (id)' : ''})`])
+    psql([`CREATE TABLE ${schema}.orders (${columns.join(', ')}${upsert === undefined ? '' : ', PRIMARY KEY (id)'})`])
     return { schema, csv: writeCsv(data, file(data)) }
   },
   run: async (data, prepared) => {
@@ -83,11 +84,16 @@ const byHand = (name: string, file: (d: DataFiles) => string, upsert: boolean): 
     const list = names.join(', ')
     const set = names.slice(1).map((n) => `${n} = excluded.${n}`)
     psql(
-      upsert
+      upsert !== undefined
         ? [
-            `CREATE TEMP TABLE staged (${columns.join(', ')}, n serial)`,
+            `CREATE TEMP TABLE staged (${columns.join(', ')}${upsert === 'repeats' ? ', n serial' : ''})`,
             `\\copy staged (${list}) FROM '${csv}' WITH (FORMAT csv)`,
-            'DELETE FROM staged WHERE n IN (SELECT n FROM (SELECT n, row_number() OVER (PARTITION BY id ORDER BY n DESC) AS r FROM staged) s WHERE r > 1)',
+            // Where a key may come twice; else the statement below does alone.
+            ...(upsert === 'repeats'
+              ? [
+                  'DELETE FROM staged WHERE n IN (SELECT n FROM (SELECT n, row_number() OVER (PARTITION BY id ORDER BY n DESC) AS r FROM staged) s WHERE r > 1)',
+                ]
+              : []),
             `INSERT INTO ${schema}.orders SELECT ${list} FROM staged ON CONFLICT (id) DO UPDATE SET ${set.join(', ')}`,
           ]
         : [`\\copy ${schema}.orders FROM '${csv}' WITH (FORMAT csv)`],
@@ -123,11 +129,11 @@ export const postgresPersister: Scenario = {
   name: 'postgres',
   title: '→ postgres',
   subjects: [
-    byHand('psql \\copy of CSV, wide', wide, false),
+    byHand('psql \\copy of CSV, wide', wide, undefined),
     ours('postgres, append, validated, wide', wide, 'append'),
-    byHand('psql \\copy and INSERT … ON CONFLICT, wide', wide, true),
+    byHand('psql \\copy and INSERT … ON CONFLICT, wide', wide, 'unique'),
     ours('postgres, upsert, validated, wide', wide, 'upsert'),
-    byHand('psql \\copy and INSERT … ON CONFLICT, updates', updates, true),
+    byHand('psql \\copy and INSERT … ON CONFLICT, updates', updates, 'repeats'),
     ours('postgres, upsert, validated, updates', updates, 'upsert'),
   ],
   claims: [

@@ -137,6 +137,8 @@ const ofServer = (state: string, message: string, e: ServerError, context: Failu
         why: 'it is read only (a standby, or default_transaction_read_only)',
         fix: 'Connect to the primary server, or let the user write.',
       }
+    // Only who writes without our lock can bring a key between our look and our row.
+    case '23505':
     case '40P01':
     case '40001':
     case '55P03':

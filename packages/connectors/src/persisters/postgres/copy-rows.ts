@@ -41,10 +41,37 @@ export interface RowCounter {
   next: number
 }
 
+/** The column of the only key of a table, where that is a whole number; else -1. */
+export const wholeKeyOf = ({ keys, columns }: Table): number =>
+  keys.length === 1 ? columns.findIndex((c) => c.name === keys[0] && c.type === 'integer') : -1
+
+/** The same lines, each with its number at the end. */
+export const numberLines = (lines: Buffer, counter: RowCounter): Buffer => {
+  const parts: Buffer[] = []
+  // No value holds a newline: COPY writes it as \\n.
+  for (let from = 0; from < lines.length; ) {
+    const end = lines.indexOf(NEWLINE, from)
+    parts.push(lines.subarray(from, end), Buffer.from(`\t${counter.next++}\n`))
+    from = end + 1
+  }
+  return Buffer.concat(parts)
+}
+
+const MINUS = 45
+const ZERO = 48
+/** A whole number of so many characters is exact in a double. */
+const MAX_DIGITS = 15
+
 export class CopyWriter implements RowEncoder {
   readonly #forms: Uint8Array
   readonly #isMetadata: readonly boolean[]
   readonly #counter: RowCounter | undefined
+  /** The column of the only key, where that is a whole number; else -1. */
+  readonly #key: number
+  /** The lowest and the highest key, where each was higher than the one before: then no two are equal. */
+  #ascends: boolean
+  #first = Number.NEGATIVE_INFINITY
+  #last = Number.NEGATIVE_INFINITY
   #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
   #at = 0
   rows = 0
@@ -54,6 +81,18 @@ export class CopyWriter implements RowEncoder {
     this.#forms = Uint8Array.from(table.columns, (c) => formOf(c.type))
     this.#isMetadata = table.columns.map((c) => c.metadata !== undefined)
     this.#counter = counter
+    this.#key = wholeKeyOf(table)
+    this.#ascends = this.#key >= 0
+  }
+
+  /** Whether rows end with their number. */
+  get numbered(): boolean {
+    return this.#counter !== undefined
+  }
+
+  /** The first and the last key, where keys are whole numbers that rise from row to row. */
+  get ascending(): { readonly first: number; readonly last: number } | undefined {
+    return this.#ascends ? { first: this.#first, last: this.#last } : undefined
   }
 
   raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
@@ -77,6 +116,7 @@ export class CopyWriter implements RowEncoder {
       if (this.#isMetadata[i] === true) meta++
       this.#bytes[this.#at++] = TAB
     }
+    if (this.#ascends) this.#saw(wholeAt(buffer, spans[this.#key * 2] as number, spans[this.#key * 2 + 1] as number))
     this.#end()
   }
 
@@ -86,7 +126,18 @@ export class CopyWriter implements RowEncoder {
       this.#room(1)
       this.#bytes[this.#at++] = TAB
     }
+    if (this.#ascends) {
+      const key = cells[this.#key]
+      this.#saw(typeof key === 'string' && key.length <= MAX_DIGITS ? Number(key) : Number.NaN)
+    }
     this.#end()
+  }
+
+  #saw(key: number): void {
+    if (this.rows === 0) this.#first = key
+    // Also where it is no number.
+    if (!(key > this.#last)) this.#ascends = false
+    this.#last = key
   }
 
   /** The lines so far. The writer is of no use afterwards. */
@@ -102,8 +153,21 @@ export class CopyWriter implements RowEncoder {
       return
     }
     this.#room(12)
-    this.#at += this.#bytes.write(String(this.#counter.next++), this.#at, 'latin1')
+    this.#number(this.#counter.next++)
     this.#bytes[this.#at++] = NEWLINE
+  }
+
+  /** A whole number from 0 on. */
+  #number(n: number): void {
+    const out = this.#bytes
+    let digits = 1
+    for (let power = 10; power <= n; power *= 10) digits++
+    this.#at += digits
+    for (let at = this.#at, rest = n; digits > 0; digits--) {
+      const tenth = Math.floor(rest / 10)
+      out[--at] = ZERO + rest - tenth * 10
+      rest = tenth
+    }
   }
 
   #null(): void {
@@ -183,6 +247,14 @@ export class CopyWriter implements RowEncoder {
     this.#bytes.copy(bigger, 0, 0, this.#at)
     this.#bytes = bigger
   }
+}
+
+/** A whole number's value; no number where it is too long to be sure. */
+const wholeAt = (b: Buffer, from: number, to: number): number => {
+  if (to - from > MAX_DIGITS) return Number.NaN
+  let n = 0
+  for (let i = b[from] === MINUS ? from + 1 : from; i < to; i++) n = n * 10 + (b[i] as number) - ZERO
+  return b[from] === MINUS ? -n : n
 }
 
 /** Characters that COPY must be told with a backslash, and what stands behind it. */

@@ -90,22 +90,19 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   async enter(substream: string): Promise<readonly string[] | undefined> {
-    await this.#link.begin()
-    await this.#link.ask(`SELECT pg_advisory_xact_lock(${lockKey(this.#schema, substream)})`)
     const name = JSON.stringify(substream)
-    const entries = await this.#entriesOf(name)
+    const lock = `SELECT pg_advisory_xact_lock(${lockKey(this.#schema, substream)})`
+    // A statement of its own sees what the transaction before left, which the lock has waited for.
+    const rows = await this.#link.within(`${lock}; ${this.#entriesSql(name)}`)
+    const entries = rows.map((r) => String(r['entry']))
     const before = this.#known.get(name) ?? ''
     this.#remember(name, entries, false)
     return before === (this.#known.get(name) ?? '') ? undefined : entries
   }
 
   /** `substream` as JSON text: names may hold what text here may not. */
-  async #entriesOf(substream: string): Promise<readonly string[]> {
-    const rows = await this.#link.ask(
-      `SELECT entry FROM ${this.#ref(catalogTable)} WHERE substream = $1 ORDER BY table_name`,
-      [substream],
-    )
-    return rows.map((r) => String(r['entry']))
+  #entriesSql(substream: string): string {
+    return `SELECT entry FROM ${this.#ref(catalogTable)} WHERE substream = ${literal(substream)} ORDER BY table_name`
   }
 
   #remember(substream: string, entries: readonly string[], add: boolean): void {
@@ -174,7 +171,7 @@ export class PostgresDatabase implements SqlDatabase {
   }
 
   async load(table: Table, rows: RowEncoder): Promise<void> {
-    await this.#stages.add(table, (rows as CopyWriter).take())
+    await this.#stages.add(table, rows as CopyWriter)
   }
 
   async removeGroups(table: Table, columns: readonly Column[], groups: readonly (readonly Cell[])[]): Promise<void> {
@@ -233,7 +230,14 @@ export class PostgresDatabase implements SqlDatabase {
       )
       changed.add(JSON.stringify(substream))
     }
-    for (const substream of changed) this.#remember(substream, await this.#entriesOf(substream), false)
+    for (const substream of changed) {
+      const rows = await this.#link.ask(this.#entriesSql(substream))
+      this.#remember(
+        substream,
+        rows.map((r) => String(r['entry'])),
+        false,
+      )
+    }
     await this.#link.commit()
   }
 

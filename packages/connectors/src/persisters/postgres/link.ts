@@ -62,6 +62,13 @@ export class Link implements AsyncDisposable {
     this.#inTransaction = true
   }
 
+  /** Asks within the transaction, which is begun by the same message where none is open. Answers the last statement's rows. */
+  async within(sql: string): Promise<readonly Row[]> {
+    const rows = await this.ask(this.#inTransaction ? sql : `${BEGIN}; ${sql}`)
+    this.#inTransaction = true
+    return rows
+  }
+
   /** Ends the transaction, if one is open: what it did is on disk when this resolves. */
   async commit(): Promise<void> {
     if (!this.#inTransaction) return
@@ -73,8 +80,12 @@ export class Link implements AsyncDisposable {
   async ask(sql: string, values?: readonly unknown[]): Promise<readonly Row[]> {
     await this.endCopy()
     return await this.#guard(async () => {
-      const { rows } = await (values === undefined ? this.#client.query(sql) : this.#client.query(sql, [...values]))
-      return (rows ?? []) as readonly Row[]
+      const answer: unknown = await (values === undefined
+        ? this.#client.query(sql)
+        : this.#client.query(sql, [...values]))
+      // Several statements have several answers.
+      const { rows } = (Array.isArray(answer) ? answer.at(-1) : answer) as { readonly rows: readonly Row[] }
+      return rows
     })
   }
 

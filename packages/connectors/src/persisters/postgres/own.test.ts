@@ -137,6 +137,43 @@ describe('postgres: its own', { skip: server.skip }, () => {
     )
   })
 
+  test('of equal keys the last wins, whatever order the keys come in', async () => {
+    for (const type of [int, { type: 'number' }, str]) {
+      const schema = freshSchema()
+      await using s = await open(schema)
+      await s.declare(schemaOf('k', { id: type, v: int }))
+      const of = (id: number): number | string => (type === str ? String(id) : id)
+      let v = 0
+      const last = new Map<string, number>()
+      for (const batch of [
+        [1, 2, 3],
+        [3, 4],
+        [9, 10],
+        [11],
+        [12, 13],
+        [13],
+        [12, 12],
+        [-5, -4, 0],
+        [12, 13],
+        [1, 9007199254740991, 9007199254740992],
+        [9007199254740992, 5],
+      ]) {
+        const lines = batch.map((id) => {
+          last.set(String(id), ++v)
+          return JSON.stringify({ id: of(id), v })
+        })
+        await s.write('k', recordsOf('k', lines))
+        if (batch[0] === 9) await s.flush()
+      }
+      await s.flush()
+      const rows = await db.query(`SELECT id::text, v::int FROM ${schema}.k ORDER BY v`)
+      assert.deepEqual(
+        rows.map((r) => r['v']),
+        [...last.values()].sort((a, b) => a - b),
+      )
+    }
+  })
+
   test('a key that no index takes is rejected', async () => {
     const schema = freshSchema()
     await using s = await open(schema)

@@ -1,9 +1,12 @@
 /**
- * Rows on their way into tables. Rows that replace others go into a staging table of the transaction, all others into their
- * table itself; both by one COPY for as long as nothing else comes between.
+ * Rows on their way into tables. Rows that may replace others go into a staging table of the transaction, all others into
+ * their table itself; both by one COPY for as long as nothing else comes between.
+ *
+ * Rows with one whole number as their key replace none for as long as that number rises from row to row and began above
+ * all that the table has: what comes in the order of its id, as most new things do, costs no more than appending.
  */
 import type { RowEncoder, Table } from '../../sql/types.ts'
-import { CopyWriter, type RowCounter } from './copy-rows.ts'
+import { CopyWriter, numberLines, type RowCounter, wholeKeyOf } from './copy-rows.ts'
 import { orderColumn, quote, typeName } from './dialect.ts'
 import type { Link } from './link.ts'
 
@@ -20,6 +23,8 @@ interface Stage {
   readonly staging: string | undefined
   waiting: Buffer[]
   bytes: number
+  /** The highest key so far, where keys are numbers that rise from row to row; else infinite. */
+  lastKey: number
   /** Whether rows were sent. */
   begun: boolean
 }
@@ -38,12 +43,22 @@ export class Stages {
   }
 
   encoder(table: Table): RowEncoder {
-    return new CopyWriter(table, table.keys.length > 0 ? this.#counter : undefined)
+    const stage = this.#stages.get(table.name)
+    const stages = stage === undefined ? table.keys.length > 0 && wholeKeyOf(table) < 0 : stage.staging !== undefined
+    return new CopyWriter(table, stages ? this.#counter : undefined)
   }
 
-  /** Takes the lines that an encoder of this table made. */
-  async add(table: Table, lines: Buffer): Promise<void> {
-    const stage = await this.#stageOf(table)
+  /** Takes the rows of an encoder of this table. */
+  async add(table: Table, rows: CopyWriter): Promise<void> {
+    let stage = await this.#stageOf(table, rows)
+    const { ascending } = rows
+    const rises = ascending !== undefined && ascending.first > stage.lastKey
+    if (stage.staging === undefined && table.keys.length > 0 && (!rises || rows.numbered)) {
+      await this.settle(table.name)
+      stage = this.#begin(table, true)
+    }
+    stage.lastKey = rises ? ascending.last : Number.POSITIVE_INFINITY
+    const lines = stage.staging === undefined || rows.numbered ? rows.take() : numberLines(rows.take(), this.#counter)
     if (this.#link.copiesFor(stage)) return await this.#link.sendCopy(lines)
     stage.waiting.push(lines)
     stage.bytes += lines.length
@@ -58,7 +73,8 @@ export class Stages {
     if (stage === undefined) return
     await this.#pour(stage)
     if (this.#link.copiesFor(stage)) await this.#link.endCopy()
-    if (stage.begun && stage.staging !== undefined) await this.#merge(stage.table, stage.staging)
+    if (stage.begun && stage.staging !== undefined)
+      await this.#merge(stage.table, stage.staging, stage.lastKey === Number.POSITIVE_INFINITY)
     this.#stages.delete(table)
   }
 
@@ -69,16 +85,37 @@ export class Stages {
   }
 
   /** Where rows of this table are gathered. A new shape begins anew. */
-  async #stageOf(table: Table): Promise<Stage> {
+  async #stageOf(table: Table, rows: CopyWriter): Promise<Stage> {
     const old = this.#stages.get(table.name)
     if (old?.table === table) return old
-    const signature = signatureOf(table)
     if (old !== undefined) {
-      if (old.signature === signature) return old
+      if (old.signature === signatureOf(table)) return old
       await this.settle(table.name)
     }
-    const staging = table.keys.length > 0 ? `pg_temp.${quote(`_millrace_stage_${this.#nextStaging++}`)}` : undefined
-    const stage: Stage = { table, signature, staging, waiting: [], bytes: 0, begun: false }
+    return this.#begin(table, table.keys.length > 0 && !(await this.#areNew(table, rows)))
+  }
+
+  /** Whether these rows have keys above all that are there. */
+  async #areNew(table: Table, rows: CopyWriter): Promise<boolean> {
+    if (rows.numbered || rows.ascending === undefined) return false
+    const key = quote(table.keys[0] as string)
+    const [row] = await this.#link.within(
+      `SELECT coalesce(max(${key}) < ${rows.ascending.first}, true) AS above FROM ${this.#link.ref(table.name)}`,
+    )
+    return row?.['above'] === true
+  }
+
+  #begin(table: Table, stages: boolean): Stage {
+    const staging = stages ? `pg_temp.${quote(`_millrace_stage_${this.#nextStaging++}`)}` : undefined
+    const stage: Stage = {
+      table,
+      signature: signatureOf(table),
+      staging,
+      waiting: [],
+      bytes: 0,
+      lastKey: Number.NEGATIVE_INFINITY,
+      begun: false,
+    }
     this.#stages.set(table.name, stage)
     return stage
   }
@@ -91,15 +128,14 @@ export class Stages {
       await this.#link.begin()
       const columns = table.columns.map((c) => quote(c.name))
       if (staging !== undefined) columns.push(quote(orderColumn))
-      if (staging !== undefined && !stage.begun) {
-        const types = table.columns.map((c) => `${quote(c.name)} ${typeName(c.type)}`)
-        await this.#link.ask(
-          `CREATE TEMP TABLE ${staging} (${types.join(', ')}, ${quote(orderColumn)} integer) ON COMMIT DROP`,
-        )
-      }
+      const types = table.columns.map((c) => `${quote(c.name)} ${typeName(c.type)}`)
+      const create =
+        staging === undefined || stage.begun
+          ? ''
+          : `CREATE TEMP TABLE ${staging} (${types.join(', ')}, ${quote(orderColumn)} integer) ON COMMIT DROP; `
       stage.begun = true
       const into = staging ?? this.#link.ref(table.name)
-      await this.#link.beginCopy(stage, `COPY ${into} (${columns.join(', ')}) FROM STDIN`)
+      await this.#link.beginCopy(stage, `${create}COPY ${into} (${columns.join(', ')}) FROM STDIN`)
     }
     const { waiting } = stage
     this.#waiting -= stage.bytes
@@ -109,12 +145,12 @@ export class Stages {
   }
 
   /** Moves staged rows into their table, of equal keys the last. */
-  async #merge(table: Table, staging: string): Promise<void> {
+  async #merge(table: Table, staging: string, mayRepeat: boolean): Promise<void> {
     const keys = table.keys.map(quote).join(', ')
     const order = quote(orderColumn)
     const columns = table.columns.map((c) => quote(c.name)).join(', ')
-    const twice = await this.#link.ask(`SELECT 1 FROM ${staging} GROUP BY ${keys} HAVING count(*) > 1 LIMIT 1`)
-    if (twice.length > 0)
+    const twice = `SELECT 1 FROM ${staging} GROUP BY ${keys} HAVING count(*) > 1 LIMIT 1`
+    if (mayRepeat && (await this.#link.ask(twice)).length > 0)
       await this.#link.ask(
         `DELETE FROM ${staging} WHERE ${order} IN (SELECT ${order} FROM (SELECT ${order}, row_number() OVER (PARTITION BY ${keys} ORDER BY ${order} DESC) AS n FROM ${staging}) s WHERE n > 1)`,
       )
@@ -124,6 +160,5 @@ export class Stages {
     await this.#link.ask(
       `INSERT INTO ${this.#link.ref(table.name)} (${columns}) SELECT ${columns} FROM ${staging} ON CONFLICT (${keys}) DO ${set.length === 0 ? 'NOTHING' : `UPDATE SET ${set.join(', ')}`}`,
     )
-    await this.#link.ask(`DROP TABLE ${staging}`)
   }
 }
