@@ -4,6 +4,7 @@ import type { Persister, Streamer } from '@millrace/sdk'
 export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   files: async () => (await import('./streamers/files/index.ts')).files,
   git: async () => (await import('./streamers/git/index.ts')).git,
+  github: async () => (await import('./streamers/github/index.ts')).github,
   hello: async () => (await import('./streamers/hello/index.ts')).hello,
   http: async () => (await import('./streamers/http/index.ts')).http,
   singer: async () => (await import('./streamers/singer/index.ts')).singer,

@@ -6,8 +6,8 @@ import { fileTrouble } from '../command/failure.ts'
 import { listenForStop } from '../command/stop-signals.ts'
 import { authorError } from '../connector/author-error.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
-import { converted, outputFormat, outputFormats } from '../connector/output-format.ts'
 import { stdoutWriter } from '../connector/output.ts'
+import { converted, outputFormat, outputFormats } from '../connector/output-format.ts'
 import { relayLines } from '../connector/relay.ts'
 import { reportFailure, reportWriter } from '../connector/report.ts'
 import { readJsonObject, resolveSettings } from '../connector/settings.ts'
@@ -77,7 +77,7 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
       command,
       config,
       catalog: catalogFile === undefined ? undefined : readJsonObject(resolve(cwd, catalogFile), catalogFile),
-      state: stateFile === undefined ? undefined : readState(resolve(cwd, stateFile), stateFile),
+      state: stateFile === undefined ? undefined : readState(streamer, resolve(cwd, stateFile), stateFile),
       write: output.write,
       log,
       signal: stop.stop,
@@ -95,7 +95,7 @@ const run = async (streamer: Streamer, { args, options: given, context }: Comman
 }
 
 /** A state file that is not there is a mistake; one that is empty is the beginning (`>> state.json` makes it so). */
-const readState = (path: string, shownAs: string): Json | undefined => {
+const readState = (streamer: Streamer, path: string, shownAs: string): Json | undefined => {
   let content: string
   try {
     content = readFileSync(path, 'utf8')
@@ -103,7 +103,7 @@ const readState = (path: string, shownAs: string): Json | undefined => {
     throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: fileTrouble(e) }, { cause: e })
   }
   const state = parseStateFile(content, shownAs)
-  if (state !== undefined && state !== null && !isObject(state))
+  if (state !== undefined && state !== null && !isObject(state) && streamer.olderState === undefined)
     throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: 'it is not a JSON object' })
   return state
 }

@@ -134,7 +134,8 @@ class Sync {
     this.#streamer = streamer
     this.#ctx = ctx
     this.#options = options
-    this.#state = new StateKeeper(options.state)
+    const { state } = options
+    this.#state = new StateKeeper(state == null ? state : (streamer.olderState?.(state) ?? state))
     this.#output = new PieceOutput(options.write)
   }
 

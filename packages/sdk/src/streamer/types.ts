@@ -171,6 +171,11 @@ export interface Streamer<C extends ConfigSpec = ConfigSpec> {
   /** Proves quickly that the settings reach the source. Throws what is wrong. */
   readonly check?: (ctx: StreamerContext<C>) => Promise<void>
   readonly reference?: StreamerReference
+  /**
+   * Reads states that other programs, or older versions, wrote of the same source, whatever JSON they are; one of its own
+   * it answers as it is. Throws STATE_UNREADABLE. Left out: a state is an object with `bookmarks`.
+   */
+  readonly olderState?: (state: Json) => Json
   /** For a streamer that is another program: asked in place of `substreams`. */
   readonly program?: StreamerProgram<C>
 }

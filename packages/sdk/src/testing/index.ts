@@ -2,6 +2,7 @@ export * from './dials.ts'
 export * from './http-server.ts'
 export { type PersisterSuiteOptions, persisterSuite } from './persister-suite.ts'
 export type { Rows } from './rows.ts'
+export { violationOf } from './schema-check.ts'
 export {
   type StitchFault,
   type StitchServer,

@@ -1,6 +1,7 @@
 /** Runs a streamer in a process of its own, for the suite: it is killed there. Settings come as one JSON argument. */
-import { silentLogger } from '../log/logger.ts'
+
 import { isMillraceError } from '../errors/error.ts'
+import { silentLogger } from '../log/logger.ts'
 import { type JsonObject, parseExact } from '../message/json.ts'
 import { descriptorWriter } from '../streamer/output.ts'
 import { runStreamer } from '../streamer/run.ts'
