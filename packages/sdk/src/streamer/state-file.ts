@@ -28,7 +28,11 @@ export const parseStateFile = (text: string, source: string): Json | undefined =
   throw new MillraceError('STATE_UNREADABLE', { source, why: 'its only line ends in the middle' })
 }
 
+/** A moment without quotes is what the first streamers kept: the bookmark itself. Half of one has no zone. */
+const moment = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
+
 const parse = (text: string): { readonly value: Json } | undefined => {
+  if (moment.test(text.trim())) return { value: text.trim() }
   try {
     return { value: parseExact(text) }
   } catch {

@@ -119,9 +119,11 @@ export const wantedOf = (s: Settings): Wanted => {
 
 const words = (text: string): readonly string[] => text.split(/[\s,]+/).filter((w) => w !== '')
 /** Each once, as it was written first. */
-const unique = (texts: readonly string[]): readonly string[] => [
-  ...new Map(texts.toReversed().map((t) => [t.toLowerCase(), t])).values(),
-]
+const unique = (texts: readonly string[]): readonly string[] => {
+  const found = new Map<string, string>()
+  for (const text of texts) if (!found.has(text.toLowerCase())) found.set(text.toLowerCase(), text)
+  return [...found.values()]
+}
 
 /** A moment as GitHub writes it, whole seconds, rounded down; undefined where it is none. */
 export const instant = (text: string): string | undefined => {
