@@ -9,7 +9,7 @@ export type Encoding = (typeof encodings)[number]
 export type Compression = 'none' | 'gzip' | 'zstd'
 
 /** Files are read in pieces of this size. */
-const chunkBytes = 64 * 1024
+const chunkBytes = 256 * 1024
 /** No record may be longer. */
 const maxRecordBytes = 64 * 1024 * 1024
 /** So much at the beginning of a file, and before the place where reading stopped, is remembered. */
@@ -60,11 +60,14 @@ export async function* readBlocks(
   let line = options.fromLine
   let newlines = 0
   let inQuotes = false
+  const highest = Math.max(NEWLINE, options.quote ?? 0)
   for await (const chunk of chunksOf(file, options)) {
     let boundary = -1
     let atBoundary = 0
     for (let i = 0; i < chunk.length; i++) {
       const c = chunk[i] as number
+      // Nearly all bytes of text are above both.
+      if (c > highest) continue
       if (c === NEWLINE) {
         newlines++
         if (!inQuotes) {

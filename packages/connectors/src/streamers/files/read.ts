@@ -25,6 +25,7 @@ import {
   widen as widenType,
   widenColumns,
 } from './csv-rows.ts'
+import { CsvLines } from './csv-lines.ts'
 import { jsonBlock } from './json-lines.ts'
 import { ParquetSource } from './parquet.ts'
 import { type FilePosition, positionsOf, startOf, versionOf } from './positions.ts'
@@ -169,6 +170,7 @@ class GroupReading {
   #schema: JsonObject
   #declaredText: string
   #fits: Fits
+  #lines: { readonly table: Table; readonly columns: Columns; readonly writer: CsvLines | undefined } | undefined
   #since = 0
   #bookmarkAt = performance.now()
 
@@ -323,6 +325,13 @@ class GroupReading {
 
   *#csv(block: Block, file: SourceFile, table: Table): Generator<Yielded, void, undefined> {
     const { names, dialect, hasHeader } = table
+    // The block with the header is read the careful way, whatever it holds.
+    const plain = block.line === 1 ? undefined : this.#linesFor(file, table)?.encode(block)
+    if (plain !== undefined) {
+      this.#since += plain.count
+      if (plain.count > 0) yield plain
+      return
+    }
     const rows = rowsOf(block, dialect, file.path)
     if (block.inQuotes)
       throw new MillraceError('SOURCE_MALFORMED', {
@@ -334,7 +343,7 @@ class GroupReading {
     if (hasHeader && block.line === 1) rows.shift()
     if (rows.length === 0) return
     yield* this.#widened(widenColumns(this.#columns, names, rows, this.#fixed))
-    const types = names.map((n) => (this.#fixed.has(n) ? typeOfSchema(this.#given[n]) : (this.#columns[n] ?? 'text')))
+    const types = this.#typesOf(names)
     this.#since += rows.length
     yield rows.map((row) => {
       const record: Record<string, Json> = {}
@@ -342,6 +351,21 @@ class GroupReading {
         record[names[i] as string] = cellValue(row[i] as string | null, types[i] as ColumnType)
       return record
     })
+  }
+
+  #typesOf(names: readonly string[]): readonly ColumnType[] {
+    return names.map((n) => (this.#fixed.has(n) ? typeOfSchema(this.#given[n]) : (this.#columns[n] ?? 'text')))
+  }
+
+  /** What writes the rows of a table as lines, as its columns are now. */
+  #linesFor(file: SourceFile, table: Table): CsvLines | undefined {
+    const { names, dialect } = table
+    const made = this.#lines
+    if (made?.table === table && made.columns === this.#columns) return made.writer
+    const isKnown = names.every((n) => this.#fixed.has(n) || Object.hasOwn(this.#columns, n))
+    const writer = isKnown ? CsvLines.for(file.substream, names, this.#typesOf(names), dialect) : undefined
+    this.#lines = { table, columns: this.#columns, writer }
+    return writer
   }
 
   #learn(next: JsonObject): void {
