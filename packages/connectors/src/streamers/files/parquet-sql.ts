@@ -40,9 +40,9 @@ export const jsonSql = (value: string, type: ValueType, depth: number = 0): stri
   if (type.fields !== undefined) {
     const members = type.fields.map(
       (f) =>
-        `${literal(`${JSON.stringify(f.name)}:`)} || ${inside(`struct_extract(${value}, ${literal(f.name)})`, f.type)}`,
+        `${literal(`${JSON.stringify(f.name)}:`)}, ${inside(`struct_extract(${value}, ${literal(f.name)})`, f.type)}`,
     )
-    return `CASE WHEN ${value} IS NOT NULL THEN '{' || ${members.join(" || ',' || ")} || '}' END`
+    return `CASE WHEN ${value} IS NOT NULL THEN concat('{', ${members.join(", ',', ")}, '}') END`
   }
   if (type.inner !== undefined && kind === 'MAP') {
     const key = text(`CAST(${element}.key AS VARCHAR)`)
@@ -88,7 +88,8 @@ export const lineSql = (
 ): string => {
   const members = columns.map(({ name, type }, i) => {
     const start = `${i === 0 ? '' : ','}${JSON.stringify(name)}:`
-    return `${literal(start)} || coalesce(${jsonSql(quote(name), type)}, 'null')`
+    return `${literal(start)}, coalesce(${jsonSql(quote(name), type)}, 'null')`
   })
-  return [literal(`${prefix}{`), ...members, "'}}' || chr(10)"].join(' || ')
+  // concat makes the line in one go, where || would make a text of every beginning of it.
+  return `concat(${[literal(`${prefix}{`), ...members, "'}}'", 'chr(10)'].join(', ')})`
 }
