@@ -1,11 +1,18 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type JsonObject, parseExact } from '@millrace/sdk'
 import { persisterSuite, type Rows } from '@millrace/sdk/testing'
 import { singer } from './index.ts'
 
 const target = fileURLToPath(new URL('../../singer/fixtures/target.mjs', import.meta.url))
+
+// A run has a folder that is removed also where the persister is killed; here it is this one.
+const folder = mkdtempSync(join(tmpdir(), 'singer-suite-'))
+process.env['MILLRACE_PRIVATE_FOLDER'] = folder
+after(() => rmSync(folder, { recursive: true, force: true }))
 
 const read = async (dir: string): Promise<Rows> => {
   const rows = new Map<string, JsonObject[]>()
