@@ -4,6 +4,7 @@ import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.t
 import { postgresPersister } from './postgres.ts'
 import { convert, git, pipeline, source } from './programs.ts'
 import { reader } from './reader.ts'
+import { s3Scenarios } from './s3.ts'
 import { stitch } from './stitch.ts'
 import { streams } from './streams.ts'
 import { startup } from './startup.ts'
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   postgresPersister,
   parquetPersister,
   filesStreamer,
+  ...s3Scenarios,
   git,
   pipeline,
   singer,
