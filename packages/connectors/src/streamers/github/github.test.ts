@@ -252,6 +252,23 @@ test('stopped in the middle of the first reading of pull requests and commits, i
   }
 })
 
+test('stopped in the middle, and the page is gone: it is read from the first; a repository that is gone is left out', async () => {
+  const one = repositoryOf(1, 'octo/one', 12)
+  await using server = await startGitHub(one)
+  const settings = { ...settingsOf(server, 'octo/one'), pageSize: 5 }
+  const state = (url: string): JsonObject => ({
+    bookmarks: { commits: { bookmark: { 'octo/one': { id: 1, reading: { url, until: 'x' } } } } },
+  })
+  const rewritten = state('/api/v3/repositories/1/commits?sha=gone&per_page=5&page=2')
+  const again = await run(settings, { only: ['commits'], state: rewritten })
+  assert.equal(again.error, undefined)
+  assert.equal(again.of('commits').length, 12)
+  one.gone.set('commits', 404)
+  const gone = await run(settings, { only: ['commits'], state: rewritten })
+  assert.equal(gone.error, undefined)
+  assert.match(gone.logged.join('\n'), /not shown to this token/)
+})
+
 test('an edit in an early page of a long list comes when the list is old enough', async () => {
   const one = repositoryOf(1, 'octo/one', 25)
   await using server = await startGitHub(one)

@@ -5,11 +5,13 @@ import {
   type Streamer,
   type Substream,
   type SubstreamContext,
+  statusOf,
   type Yielded,
 } from '@millrace/sdk'
-import { GitHub, notThere, type Repository } from './api.ts'
+import { GitHub, goneStatuses, notThere, type Repository } from './api.ts'
 import { olderState } from './older-states.ts'
 import { Places } from './places.ts'
+import type { Reading, Steps } from './reading.ts'
 import { settings } from './settings.ts'
 import { type SubstreamSpec, substreamSpecs } from './substreams.ts'
 
@@ -74,7 +76,7 @@ async function* read(spec: SubstreamSpec, shared: GitHub, ctx: Context): AsyncGe
       const { name } = repository
       const added: JsonObject = { _sdc_repository: name, repository_id: repository.id }
       const place = places.of(repository, asked)
-      for await (const step of spec.read({ github: shared, repository, place, substream: spec.name })) {
+      for await (const step of fromPlace(spec, { github: shared, repository, place, substream: spec.name })) {
         if ('records' in step) yield step.records.map((r) => ({ ...r, ...added }))
         else {
           places.set(name, step.place)
@@ -87,6 +89,25 @@ async function* read(spec: SubstreamSpec, shared: GitHub, ctx: Context): AsyncGe
   } catch (e) {
     // What is under way when a stop comes is given up.
     if (!ctx.signal.aborted) throw e
+  }
+}
+
+/** From where it was stopped; from the last place before that, where GitHub does not know the page any more. */
+async function* fromPlace(spec: SubstreamSpec, reading: Reading): Steps {
+  const { reading: begun, ...before } = reading.place
+  let isFirst = true
+  try {
+    for await (const step of spec.read(reading)) {
+      isFirst = false
+      yield step
+    }
+  } catch (e) {
+    if (begun === undefined || !isFirst || ![...goneStatuses, 422].includes(statusOf(e) ?? 0)) throw e
+    reading.github.log.warn('the page where the last run stopped is not there any more, reading from the first', {
+      repository: reading.repository.name,
+      substream: spec.name,
+    })
+    yield* spec.read({ ...reading, place: before })
   }
 }
 
