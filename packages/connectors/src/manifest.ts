@@ -7,6 +7,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   github: async () => (await import('./streamers/github/index.ts')).github,
   hello: async () => (await import('./streamers/hello/index.ts')).hello,
   http: async () => (await import('./streamers/http/index.ts')).http,
+  postgres: async () => (await import('./streamers/postgres/index.ts')).postgres,
   singer: async () => (await import('./streamers/singer/index.ts')).singer,
 }
 

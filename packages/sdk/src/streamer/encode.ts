@@ -64,10 +64,29 @@ export class RecordEncoder {
   /** Lines that the author wrote: as they are, unless fields are to be dropped. */
   pass(encoded: EncodedRecords, extractedAt: string): Uint8Array {
     const lines = Buffer.from(encoded.lines.buffer, encoded.lines.byteOffset, encoded.lines.byteLength)
-    if (this.#keep !== undefined || this.#version !== '') return this.encode(this.#open(lines), extractedAt)
-    this.#emitted.records += encoded.count
-    if (this.#digests) this.#digest(lines, encoded.around)
-    return lines
+    const { around, count } = encoded
+    if (this.#keep !== undefined || (this.#version !== '' && around === undefined))
+      return this.encode(this.#open(lines), extractedAt)
+    this.#emitted.records += count
+    if (this.#digests) this.#digest(lines, around)
+    return this.#version === '' || around === undefined ? lines : this.#versioned(lines, count, around)
+  }
+
+  /** The same lines with the version behind each record. */
+  #versioned(lines: Buffer, count: number, around: NonNullable<EncodedRecords['around']>): Buffer {
+    const version = Buffer.from(this.#version)
+    const out = Buffer.allocUnsafe(lines.length + count * version.length)
+    let at = 0
+    for (let from = 0; from < lines.length; ) {
+      const newline = lines.indexOf(NEWLINE, from)
+      const next = newline < 0 ? lines.length : newline + 1
+      const recordEnd = (newline < 0 ? lines.length : newline) - around.after
+      at += lines.copy(out, at, from, recordEnd)
+      at += version.copy(out, at)
+      at += lines.copy(out, at, recordEnd, next)
+      from = next
+    }
+    return out.subarray(0, at)
   }
 
   #open(lines: Buffer): JsonObject[] {

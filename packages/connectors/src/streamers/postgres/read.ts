@@ -1,0 +1,139 @@
+import {
+  type Bookmark,
+  bookmark,
+  EncodedRecords,
+  isObject,
+  type Json,
+  type JsonObject,
+  MillraceError,
+  parseExact,
+  type SubstreamContext,
+} from '@millrace/sdk'
+import type { Client } from 'pg'
+import { connectPostgres } from '../../postgres/connect.ts'
+import { translatePostgres } from '../../postgres/failures.ts'
+import { type ConnectionTarget, nameOf } from '../../postgres/settings.ts'
+import { CopyLines } from './copy-out.ts'
+import type { SourceTable } from './tables.ts'
+import { type Column, quoteName, quoteText, selected } from './types.ts'
+
+/** Times are written in UTC, dates as in ISO 8601, floats with all their digits, bytes in hexadecimal. */
+const sessionSql =
+  "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 3; SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET default_transaction_read_only = on"
+
+/** Opens a connection for reading. Throws SOURCE_UNAVAILABLE and SOURCE_REFUSED. */
+export const openSource = async (target: ConnectionTarget): Promise<Client> => {
+  const client = await connectPostgres(target, 'SOURCE')
+  try {
+    await client.query(sessionSql)
+    return client
+  } catch (e) {
+    await client.end().catch(() => {})
+    throw failureOf(e, target)
+  }
+}
+
+/** An error of the server in our words; `table` where it is about one. */
+export const failureOf = (e: unknown, target: ConnectionTarget, table?: SourceTable): MillraceError =>
+  translatePostgres(e, {
+    what: table === undefined ? nameOf(target) : `${nameOf(target)}, table ${table.schema}.${table.name}`,
+    side: 'SOURCE',
+    grants: 'Let the user read it: GRANT USAGE ON SCHEMA … TO …; GRANT SELECT ON … TO …',
+  })
+
+/** How far a table was read by its replication key: rows from this value on come again. */
+interface KeyPlace {
+  readonly column: string
+  /** The value as JSON has it. */
+  readonly value: Json
+}
+
+const placeOf = (kept: Json | undefined, column: string): KeyPlace | undefined => {
+  if (kept === undefined || !isObject(kept)) return undefined
+  // A bookmark of another column says nothing of this one.
+  return kept['column'] === column && kept['value'] !== undefined ? { column, value: kept['value'] } : undefined
+}
+
+/** A name that no column has: it would be taken for the column. */
+const alias = '"a row of millrace"'
+
+/** The statement that gives the rows of a table as RECORD lines. */
+const copySql = (
+  table: SourceTable,
+  prefix: string,
+  columns: readonly Column[],
+  key: { readonly column: Column; readonly from: KeyPlace | undefined } | undefined,
+): string => {
+  const from = `${quoteName(table.schema)}.${quoteName(table.name)}`
+  const rows = `SELECT ${columns.map(selected).join(', ')} FROM ${from}`
+  const order = key === undefined ? '' : ` WHERE ${conditionOf(key)} ORDER BY ${quoteName(key.column.name)}`
+  return `COPY (SELECT${quoteText(prefix)} || row_to_json(${alias})::text || '}' FROM (${rows}${order}) ${alias}) TO STDOUT`
+}
+
+const conditionOf = ({ column, from }: { readonly column: Column; readonly from: KeyPlace | undefined }): string => {
+  const name = quoteName(column.name)
+  if (from === undefined) return `${name} IS NOT NULL`
+  const text = typeof from.value === 'string' ? from.value : String(from.value)
+  // Times without a zone were written as UTC.
+  const value = column.type === 'timestamp' ? `(${quoteText(text)}::timestamptz AT TIME ZONE 'UTC')` : quoteText(text)
+  return `${name} >= ${value}`
+}
+
+/** What one substream is read by. */
+export interface Reading {
+  readonly target: ConnectionTarget
+  readonly table: SourceTable
+  /** The column by which only new rows are read; undefined: the whole table. */
+  readonly replicationKey: string | undefined
+}
+
+/**
+ * The rows of a table, as RECORD lines that the server itself makes, in one statement and so of one moment. With a replication key in
+ * its order, each block followed by how far it got. What the server sends waits in the connection while nobody asks.
+ */
+export async function* readTable(
+  { target, table, replicationKey }: Reading,
+  ctx: SubstreamContext,
+): AsyncGenerator<EncodedRecords | Bookmark, void, undefined> {
+  const wanted = table.columns.filter(
+    (c) =>
+      ctx.fields === undefined || ctx.fields.has(c.name) || table.keys.includes(c.name) || c.name === replicationKey,
+  )
+  const prefix = `{"type":"RECORD","stream":${JSON.stringify(table.substream)},"record":`
+  const around = { before: Buffer.byteLength(prefix), after: 1 }
+  const key = table.columns.find((c) => c.name === replicationKey)
+  const place = key === undefined ? undefined : { column: key, from: placeOf(ctx.bookmark, key.name) }
+  const { to } = await import('pg-copy-streams')
+  const client = await openSource(target)
+  // Ending the connection ends a statement that waits for the server.
+  const stop = (): void => void client.end().catch(() => {})
+  ctx.signal.addEventListener('abort', stop, { once: true })
+  try {
+    const lines = new CopyLines()
+    for await (const chunk of client.query(to(copySql(table, prefix, wanted, place)))) {
+      const found = lines.push(chunk as Buffer)
+      if (found === undefined) continue
+      yield new EncodedRecords(found.bytes, found.count, around)
+      if (key !== undefined) yield bookmark({ column: key.name, value: lastValue(found.bytes, key.name, table) })
+    }
+  } catch (e) {
+    if (ctx.signal.aborted) return
+    throw failureOf(e, target, table)
+  } finally {
+    ctx.signal.removeEventListener('abort', stop)
+    await client.end().catch(() => {})
+  }
+}
+
+/** The value of the replication key in the last of these lines. */
+const lastValue = (lines: Buffer, column: string, table: SourceTable): Json => {
+  const line = lines.subarray(lines.lastIndexOf(10, lines.length - 2) + 1, lines.length - 1).toString()
+  const { record } = parseExact(line) as { readonly record: JsonObject }
+  const value = record[column]
+  if (value === undefined || value === null)
+    throw new MillraceError('SOURCE_MALFORMED', {
+      source: `${table.schema}.${table.name}`,
+      why: `a row has no ${column}`,
+    })
+  return value
+}

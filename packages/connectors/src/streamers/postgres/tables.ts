@@ -1,0 +1,99 @@
+/** The tables of a database, by its own catalog. */
+import type { Client } from 'pg'
+import type { Column } from './types.ts'
+
+/** A table, partitioned table, view, materialised view or foreign table that may be read. */
+export interface SourceTable {
+  /** The name of its substream. */
+  readonly substream: string
+  readonly schema: string
+  readonly name: string
+  readonly columns: readonly Column[]
+  /** The columns of its primary key; none for a view. */
+  readonly keys: readonly string[]
+}
+
+interface ColumnRow {
+  readonly schema: string
+  readonly table: string
+  readonly column: string
+  readonly type: string
+  readonly kind: string
+  readonly is_array: boolean
+  readonly is_nullable: boolean
+  readonly key_place: number | null
+}
+
+// A partition is read with the table that it is a part of. Of a domain the type below it, of an array that of its elements.
+const columnsSql = `
+with recursive base (oid, typname, typtype, typelem, typcategory) as (
+  select t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.oid as of, t.typbasetype from pg_type t
+), resolved as (
+  select of, oid, typname, typtype, typelem, typcategory, typbasetype from base
+  union all
+  select r.of, t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.typbasetype
+  from resolved r join pg_type t on t.oid = r.typbasetype where r.typtype = 'd'
+), types as (
+  select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.typcategory = 'A' as is_array
+  from resolved r left join pg_type e on r.typcategory = 'A' and e.oid = r.typelem where r.typtype <> 'd'
+)
+select n.nspname as schema, c.relname as table, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array,
+  not a.attnotnull as is_nullable, array_position(i.indkey::int2[], a.attnum) as key_place
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join types t on t.of = a.atttypid
+left join pg_index i on i.indrelid = c.oid and i.indisprimary
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
+  and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+  and has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select') and has_column_privilege(c.oid, a.attnum, 'select')
+order by n.nspname, c.relname, a.attnum`
+
+/** `schemas` and `tables`: names with * and ?; none: all. A table is named alone or with its schema: `sales.orders`. */
+export interface TableFilter {
+  readonly schemas: readonly string[]
+  readonly tables: readonly string[]
+}
+
+const matches = (pattern: string, name: string): boolean =>
+  new RegExp(
+    `^${pattern
+      .replaceAll(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}$`,
+    'u',
+  ).test(name)
+
+/** The tables that the user may read, with the columns that it may read. Throws what the server says. */
+export const readTables = async (client: Client, filter: TableFilter): Promise<readonly SourceTable[]> => {
+  const { rows } = await client.query<ColumnRow>(columnsSql)
+  const grouped = new Map<string, ColumnRow[]>()
+  for (const row of rows) {
+    const { schema, table } = row
+    const isWanted =
+      (filter.schemas.length === 0 || filter.schemas.some((p) => matches(p, schema))) &&
+      (filter.tables.length === 0 || filter.tables.some((p) => matches(p, table) || matches(p, `${schema}.${table}`)))
+    if (!isWanted) continue
+    const key = JSON.stringify([schema, table])
+    const known = grouped.get(key)
+    if (known === undefined) grouped.set(key, [row])
+    else known.push(row)
+  }
+  return [...grouped.values()].map((columns) => {
+    const [{ schema, table }] = columns as [ColumnRow, ...ColumnRow[]]
+    const keyed = columns.filter((c) => c.key_place !== null)
+    return {
+      substream: schema === 'public' ? table : `${schema}-${table}`,
+      schema,
+      name: table,
+      columns: columns.map((c) => ({
+        name: c.column,
+        type: c.type,
+        kind: c.kind,
+        isArray: c.is_array,
+        isNullable: c.is_nullable,
+      })),
+      keys: keyed.toSorted((a, b) => (a.key_place as number) - (b.key_place as number)).map((c) => c.column),
+    }
+  })
+}

@@ -1,0 +1,70 @@
+/** Types of PostgreSQL as JSON Schema, by what `row_to_json` makes of their values. */
+import type { JsonObject } from '@millrace/sdk'
+
+/** A column as the catalog of the server has it; of a domain, the type below it. */
+export interface Column {
+  readonly name: string
+  /** pg_type.typname; of an array, that of its elements. */
+  readonly type: string
+  /** pg_type.typtype: b base, c composite, e enum, r range, m multirange. */
+  readonly kind: string
+  readonly isArray: boolean
+  readonly isNullable: boolean
+}
+
+const texts = new Set(
+  'text varchar bpchar char name uuid inet cidr macaddr macaddr8 xml bytea bit varbit interval money timetz tsvector tsquery pg_lsn oid regclass regproc regtype xid cid tid point line lseg box path polygon circle citext ltree'.split(
+    ' ',
+  ),
+)
+
+const valueSchema = ({ type, kind }: Pick<Column, 'type' | 'kind'>): JsonObject => {
+  if (kind === 'c') return { type: 'object' }
+  if (kind !== 'b') return { type: 'string' }
+  switch (type) {
+    case 'int2':
+    case 'int4':
+    case 'int8':
+      return { type: 'integer' }
+    case 'numeric':
+    case 'float4':
+    case 'float8':
+      return { type: 'number' }
+    case 'bool':
+      return { type: 'boolean' }
+    case 'timestamp':
+    case 'timestamptz':
+      return { type: 'string', format: 'date-time' }
+    case 'date':
+      return { type: 'string', format: 'date' }
+    case 'time':
+      return { type: 'string', format: 'time' }
+    default:
+      // JSON itself, and types of extensions, some of which become objects.
+      return texts.has(type) ? { type: 'string' } : {}
+  }
+}
+
+const orNull = (schema: JsonObject): JsonObject =>
+  typeof schema['type'] === 'string' ? { ...schema, type: ['null', schema['type']] } : schema
+
+/** The schema of a column's values. Arrays may hold null, and arrays: a dimension is no part of a type. */
+export const schemaOf = (column: Column): JsonObject => {
+  const schema = column.isArray ? { type: 'array', items: {} } : valueSchema(column)
+  return column.isNullable ? orNull(schema) : schema
+}
+
+/** `"a""b"` */
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** Text as a literal that is read the same whatever standard_conforming_strings says. */
+export const quoteText = (text: string): string => ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+
+/**
+ * A column as it is selected. Times without a zone are taken as UTC, as there is no other time that they can be meant to be
+ * by somebody who does not know where they were written.
+ */
+export const selected = ({ name, type, kind, isArray }: Column): string =>
+  kind === 'b' && type === 'timestamp' && !isArray
+    ? `${quoteName(name)} AT TIME ZONE 'UTC' AS ${quoteName(name)}`
+    : quoteName(name)
