@@ -59,11 +59,11 @@ export const files: Streamer = defineStreamer({
     page: 'source-files.md',
   },
   check: async (ctx) => {
-    await findFiles(ctx.config, ctx.signal)
+    await findFiles(ctx.config)
   },
   substreams: async (ctx) => {
     const groups = new Map<string, SourceFile[]>()
-    for (const file of await findFiles(ctx.config, ctx.signal)) {
+    for (const file of await findFiles(ctx.config)) {
       const group = groups.get(file.substream)
       if (group === undefined) groups.set(file.substream, [file])
       else group.push(file)

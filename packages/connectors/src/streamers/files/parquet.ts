@@ -2,12 +2,13 @@
  * Parquet, read by DuckDB, which also writes the lines of the records: values are never made in JavaScript. An object
  * of a bucket is fetched into a file first, since Parquet is read from its end.
  */
-import { createWriteStream, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { createWriteStream, symlinkSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { DuckDBBlobVector, DuckDBConnection, DuckDBType } from '@duckdb/node-api'
 import { EncodedRecords, isMillraceError, type JsonObject, MillraceError } from '@millrace/sdk'
+import { scratchOfSystem } from '../../lake/scratch.ts'
 import { literal } from '../../persisters/duckdb/dialect.ts'
 import { lineSql, schemaOfType, type ValueType } from './parquet-sql.ts'
 import type { SourceFile } from './sources.ts'
@@ -110,8 +111,7 @@ interface Opened {
 
 const openFile = async (file: SourceFile): Promise<Opened> => {
   const { DuckDBInstance } = await import('@duckdb/node-api')
-  const scratch = mkdtempSync(join(tmpdir(), 'millrace-parquet-'))
-  const remove = (): void => rmSync(scratch, { recursive: true, force: true })
+  const [scratch, remove] = scratchOfSystem()
   try {
     // DuckDB takes brackets and stars in a path for a pattern: it is always given a name without any.
     const path = join(scratch, 'source.parquet')

@@ -26,11 +26,11 @@ export interface SourceFile {
 const hasMagic = (path: string): boolean => /[*?[\]{}]/.test(path)
 
 /** The files that the paths, folders and globs name, sorted by path. Throws SOURCE_REFUSED where one names none. */
-export const findFiles = async (settings: FilesSettings, signal: AbortSignal): Promise<readonly SourceFile[]> => {
+export const findFiles = async (settings: FilesSettings): Promise<readonly SourceFile[]> => {
   const found = new Map<string, SourceFile>()
   for (const path of settings.path) {
     const before = found.size
-    const candidates = objectPlaceOf(path) === undefined ? localFiles(path) : objects(path, settings, signal)
+    const candidates = objectPlaceOf(path) === undefined ? localFiles(path) : objects(path, settings)
     for await (const file of candidates) {
       if (found.has(file.path)) continue
       const compression = compressionOf(file.path)
@@ -61,14 +61,11 @@ async function* localFiles(path: string): AsyncGenerator<Found, void, undefined>
 }
 
 /** The objects that an address names: one, all below a folder with a known extension, or those that a glob fits. */
-async function* objects(
-  path: string,
-  settings: FilesSettings,
-  signal: AbortSignal,
-): AsyncGenerator<Found, void, undefined> {
+async function* objects(path: string, settings: FilesSettings): AsyncGenerator<Found, void, undefined> {
   const { bucket, prefix: key } = objectPlaceOf(path) as { readonly bucket: string; readonly prefix: string }
   const { ObjectStore } = await import('../../object-store/store.ts')
-  const store = await ObjectStore.open({ settings, bucket, side: 'SOURCE', signal })
+  // Without the run's signal: a run that is asked to stop finishes what it reads.
+  const store = await ObjectStore.open({ settings, bucket, side: 'SOURCE' })
   const isGlob = hasMagic(key)
   const folder = key === '' || key.endsWith('/') ? key : `${key}/`
   for await (const page of store.list(isGlob ? key.slice(0, key.search(/[*?[\]{}]/)) : key))
