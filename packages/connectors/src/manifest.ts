@@ -12,6 +12,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
 }
 
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
+  amqp: async () => (await import('./persisters/amqp/index.ts')).amqp,
   csv: async () => (await import('./persisters/csv/index.ts')).csv,
   duckdb: async () => (await import('./persisters/duckdb/index.ts')).duckdb,
   http: async () => (await import('./persisters/http/index.ts')).http,
