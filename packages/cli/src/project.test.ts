@@ -316,3 +316,15 @@ test('a folder that is not there, or may not be written, is told without a stack
   assert.equal(inFile.code, 78)
   assert.match(inFile.stderr, /a part of the path is not a folder {3}\[DESTINATION_REFUSED/)
 })
+
+test('verify last looks at the newest run, never at that of another pipeline', async () => {
+  using at = inProject()
+  await at.run('run', 'greetings')
+  assert.equal((await at.run('verify', 'last')).code, 0)
+  const foreign = await at.run('run', '--from', 'hello', '--to-exec', 'cat > /dev/null')
+  assert.equal(foreign.code, 0, foreign.stderr)
+  assert.match(foreign.stdout, /^No books: a persister of somebody else keeps none/m)
+  const last = await at.run('verify', 'last')
+  assert.notEqual(last.code, 0, `${last.stdout}${last.stderr}`)
+  assert.match(last.stderr, /evidence/)
+})

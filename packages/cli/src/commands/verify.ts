@@ -19,7 +19,7 @@ export const command: CommandSource = {
       context,
       async (store) => {
         using stop = listenForStop()
-        const run = runToVerify(store, args[0])
+        const run = runToVerify(store, args[0], context.say)
         const file = findProject(context.cwd)
         const pipeline = file === undefined ? undefined : (await readProject(file)).pipelines.get(run.pipeline)
         const report = await verifyRun({
@@ -53,9 +53,15 @@ export const command: CommandSource = {
     ),
 }
 
-/** The run that was named; for `last` the newest that left evidence, for a run that found nothing new leaves none. */
-const runToVerify = (store: Store, typed: string | undefined): RunRecord => {
+/**
+ * The run that was named. A run that found nothing new leaves no evidence: for `last` it is then the newest run of the same
+ * pipeline that left some, which is said.
+ */
+const runToVerify = (store: Store, typed: string | undefined, say: (text: string) => void): RunRecord => {
   const named = store.getRun(runId(typed))
-  if (runId(typed) !== 'latest' || store.evidence(named.id).length > 0) return named
-  return store.listRuns({ limit: 100 }).find((r) => store.evidence(r.id).length > 0) ?? named
+  if (runId(typed) !== 'latest' || store.evidence(named.id).length > 0 || named.why !== 'finished') return named
+  const found = store.listRuns({ pipeline: named.pipeline, limit: 100 }).find((r) => store.evidence(r.id).length > 0)
+  if (found === undefined) return named
+  say(`Run ${named.id} of ${named.pipeline} left no evidence; what run ${found.id} left is looked for.\n`)
+  return found
 }

@@ -17,7 +17,8 @@ export const tellOutcome = (outcome: RunOutcome, context: CommandContext): void 
     return
   }
   const { style, print, say } = context
-  print(booksTable(outcome.books, { style, width: context.width, complete: outcome.why === 'finished' }))
+  const { width } = context
+  print(booksTable(outcome.books, { style, width, complete: outcome.why === 'finished', kept: outcome.booksKept }))
   tellFailure(outcome, context)
   const millrace = typedProgram(context.cwd)
   say(`\n${sentence(outcome)}\n`)
@@ -45,7 +46,9 @@ const sentence = (outcome: RunOutcome): string => {
         ? `Run ${outcome.run} found nothing new (${took}).`
         : `Run ${outcome.run} finished: ${outcome.booksKept ? `${counted(storedBy(outcome), 'record')} stored` : 'a foreign persister keeps no books'}, ${from}, in ${took}.`
     case 'stopped':
-      return `Run ${outcome.run} was stopped after ${took}: ${count(storedBy(outcome))} records are stored, and the next run goes on from there.`
+      return outcome.booksKept
+        ? `Run ${outcome.run} was stopped after ${took}: ${count(storedBy(outcome))} records are stored, and the next run goes on from there.`
+        : `Run ${outcome.run} was stopped after ${took}. The next run goes on from the last state that the persister printed.`
     case 'failed':
       return `Run ${outcome.run} failed after ${took}. ${outcome.stateAfter === undefined ? 'No state was reached.' : 'Everything up to the last state is safe.'}`
     default:

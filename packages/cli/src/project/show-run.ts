@@ -8,7 +8,14 @@ import { renderTable } from '../terminal/table.ts'
 /** The books as a table with a line that says whether they close. */
 export const booksTable = (
   books: Books,
-  o: { readonly style: Style; readonly width: number | undefined; readonly complete: boolean },
+  o: {
+    readonly style: Style
+    readonly width: number | undefined
+    /** Whether the run came to its end: then all that was emitted must have been received. */
+    readonly complete: boolean
+    /** Whether the persister kept books. Default: as it looks. */
+    readonly kept?: boolean
+  },
 ): string => {
   const all = Object.entries(books)
   if (all.length === 0) return ''
@@ -45,13 +52,22 @@ export const booksTable = (
           width: o.width,
           heading: o.style.dim,
         })
+  if (!(o.kept ?? looksKept(books)))
+    return `${table}${idleLine}No books: a persister of somebody else keeps none, so only what the streamer wrote is known.\n`
   const problems = openBooks(books, o.complete)
+  if (problems.length === 0 && !o.complete)
+    return `${table}${idleLine}Settled: received = stored + filtered + set aside. What the streamer wrote beyond that comes again.\n`
   if (problems.length === 0)
     return `${table}${idleLine}${o.style.green('The books close')}: emitted = stored + filtered + set aside, by count and by digest.\n`
   // A run that was cut short is red for its own reason; what it read and did not settle comes again.
   const words = o.complete ? o.style.red('The books do not close') : o.style.dim('Not settled when it ended')
   return `${table}${idleLine}${problems.map((p) => `${words}: ${p}\n`).join('')}`
 }
+
+/** A persister that received nothing of what was emitted kept no books, or had no time to. */
+const looksKept = (books: Books): boolean =>
+  Object.values(books).some((b) => b.received.records > 0) ||
+  Object.values(books).every((b) => (b.emitted?.records ?? 0) === 0)
 
 /** How long a run took, or takes. */
 export const runDuration = (run: RunRecord): string =>

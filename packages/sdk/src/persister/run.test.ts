@@ -378,3 +378,11 @@ describe('running a persister', () => {
     assert.equal(books['']?.deadLettered.records, 1)
   })
 })
+
+it('a state of null is never printed: whoever got it back could not tell it from the beginning', async () => {
+  const d = dials()
+  const { states, error } = await run(d, [schema(), record(1), state({ a: 1 }), record(2), state(null)])
+  assert.equal(error, undefined)
+  assert.deepEqual(states, ['{"a":1}\n'])
+  assert.equal(d.durable.get('s')?.length, 2)
+})

@@ -33,6 +33,13 @@ test('the place a pipeline writes to moves with its folder', () => {
   assert.equal(place('/p/out.duckdb', '/p'), 'duckdb out.duckdb')
   assert.equal(place('../out.duckdb', '/p/q'), 'duckdb /p/out.duckdb')
   assert.equal(place('$' + '{OUT}', '/p'), 'duckdb $' + '{OUT}')
+  const at = (url: string): string | undefined =>
+    destinationPlace({ to: { kind: 'connector', name: 'postgres', config: { url }, env: {} }, cwd: '/p' })
+  // Who goes there, and with what, is not part of the place.
+  assert.equal(at('postgresql://u:s3cret@h:5433/d?sslmode=require'), 'postgres postgresql://h:5433/d')
+  assert.equal(at('postgresql://u:$' + '{PW}@h/d'), 'postgres postgresql://h/d')
+  assert.equal(at('$' + '{DB_URL}'), 'postgres $' + '{DB_URL}')
+  assert.equal(at('host=h password=s3cret'), undefined)
   assert.equal(
     destinationPlace({ to: { kind: 'exec', exec: ['t'], config: { path: 'x' }, env: {} }, cwd: '/p' }),
     undefined,
@@ -181,4 +188,10 @@ test('books close by count and by digest', () => {
     /digest/,
   )
   assert.deepEqual(totals(books), { received: 3, stored: 1, filtered: 1, deadLettered: 1, bytes: 30 })
+})
+
+test('a state of null is refused: it is no place, and not the beginning', () => {
+  for (const text of ['null', '{"bookmarks":{"a":{"bookmark":2}}}\nnull\n', ' null \n'])
+    assert.throws(() => readStateText(text, 'state.json'), /it says null/)
+  assert.equal(readStateText('null\n{"a":1}\n', 'state.json'), '{"a":1}')
 })

@@ -92,11 +92,20 @@ export const endIdentity = (end: PipelineEnd, cwd: string): string => {
  * pipeline's folder is written from there, so that a project that was moved writes to the same place.
  */
 export const destinationPlace = ({ to, cwd }: Pick<Pipeline, 'to' | 'cwd'>): string | undefined => {
-  const path = to.config?.['path']
-  if (to.kind !== 'connector' || typeof path !== 'string') return undefined
+  const { path, url } = to.config ?? {}
+  if (to.kind !== 'connector') return undefined
+  if (typeof url === 'string') return placeOfUrl(to.name, url)
+  if (typeof path !== 'string') return undefined
   if (path.includes('${')) return `${to.name} ${path}`
   const inside = relative(cwd, resolve(cwd, path))
   return `${to.name} ${inside.startsWith('..') || isAbsolute(inside) ? resolve(cwd, path) : inside === '' ? '.' : inside}`
+}
+
+/** Where a URL leads, without who goes there. What is no URL may hold anything: it has no place. */
+const placeOfUrl = (name: string, url: string): string | undefined => {
+  if (/^\$\{[^{}]+\}$/.test(url)) return `${name} ${url}`
+  const parts = /^([a-z][a-z0-9+.-]*:\/\/)(?:[^@/?#]*@)?([^@/?#]*)([^@?#]*)/i.exec(url)
+  return parts === null ? undefined : `${name} ${parts[1]}${parts[2]}${parts[3]}`
 }
 
 /** The name of an end without its folder and its ending: `weather` for `./weather.ts` and `lib/weather/index.ts`. */

@@ -6,9 +6,20 @@ import { encodeJson, isObject, type Json, MillraceError, parseExact } from '@mil
 
 /**
  * The state in a text: a whole JSON value, or the last complete line of a log of states (`>> state.json`), where a torn
- * last line does not count. Empty text is the beginning: undefined. Throws STATE_UNREADABLE, naming `source`.
+ * last line does not count. Empty text is the beginning: undefined. Throws STATE_UNREADABLE, naming `source`; also for null,
+ * which says neither where something was nor that it is to begin anew.
  */
 export const readStateText = (text: string, source: string): string | undefined => {
+  const found = lastState(text, source)
+  if (found === 'null')
+    throw new MillraceError('STATE_UNREADABLE', {
+      source,
+      why: 'it says null, which is no state and not the beginning',
+    })
+  return found
+}
+
+const lastState = (text: string, source: string): string | undefined => {
   const whole = text.replace(/^\uFEFF/, '').trim()
   if (whole === '') return undefined
   if (isJson(whole)) return whole
