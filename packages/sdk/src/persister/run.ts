@@ -164,7 +164,9 @@ class PersisterRun {
         case 'STATE':
           // Whoever got null back could not tell it from the beginning.
           if (message.text === 'null') {
-            this.#intake.warnOnce('state:null', 'a STATE of null says nothing and is passed over', { line: message.line })
+            this.#intake.warnOnce('state:null', 'a STATE of null says nothing and is passed over', {
+              line: message.line,
+            })
             break
           }
           await this.#pass(this.#release.add(message))
