@@ -106,7 +106,7 @@ test('in a pipe, with the flags of Singer', { skip }, async () => {
   using folder = temporaryFolder()
   writeFileSync(
     join(folder.path, 'tap.json'),
-    JSON.stringify({ command: `python3 ${fixture('tap.py')}`, config: { token: 't' } }),
+    JSON.stringify({ command: `python3 '${fixture('tap.py')}'`, config: { token: 't' } }),
   )
   const ended = await shell(
     `millrace tap singer --config tap.json | millrace target jsonl --path out >> state.json; tail -1 state.json; cat out/people.jsonl; millrace streamer singer discover --config tap.json | head -c 12`,

@@ -1,6 +1,7 @@
 import { findProject, projectEnvironment, readProject, type RunRecord, type Store, verifyRun } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
+import { isOfPipe } from '../connector/dead-letters.ts'
 import { connectorCommands } from '../project/programs.ts'
 import { noRun, runId, storeFolder, withStore } from '../project/store.ts'
 import { count } from '../terminal/format.ts'
@@ -54,13 +55,15 @@ export const command: CommandSource = {
 }
 
 /**
- * The run that was named. A run that found nothing new leaves no evidence: for `last` it is then the newest run of the same
- * pipeline that left some, which is said.
+ * The run that was named. For `last` it is the newest of a pipeline: what a pipe set aside is not a run of one. A run that found
+ * nothing new leaves no evidence; then it is the newest of the same pipeline that left some, which is said.
  */
 const runToVerify = (store: Store, typed: string | undefined, say: (text: string) => void): RunRecord => {
-  const named = store.getRun(runId(typed))
-  if (runId(typed) !== 'latest' || store.evidence(named.id).length > 0 || named.why !== 'finished') return named
-  const found = store.listRuns({ pipeline: named.pipeline, limit: 100 }).find((r) => store.evidence(r.id).length > 0)
+  if (runId(typed) !== 'latest') return store.getRun(runId(typed))
+  const runs = store.listRuns({ limit: 100 })
+  const named = runs.find((r) => !isOfPipe(r)) ?? store.getRun('latest')
+  if (store.evidence(named.id).length > 0 || named.why !== 'finished') return named
+  const found = runs.find((r) => r.pipeline === named.pipeline && store.evidence(r.id).length > 0)
   if (found === undefined) return named
   say(`Run ${named.id} of ${named.pipeline} left no evidence; what run ${found.id} left is looked for.\n`)
   return found

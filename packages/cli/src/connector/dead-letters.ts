@@ -1,5 +1,5 @@
 import { type DeadLetter, isMillraceError } from '@millrace/sdk'
-import { openStore, type Store } from '@millrace/server'
+import { openStore, type RunRecord, type Store } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import { storeFolder } from '../project/store.ts'
 
@@ -12,12 +12,18 @@ export interface StandaloneLetters {
   readonly close: () => void
 }
 
+const pipeName = 'pipe-to-'
+
+/** Whether a run of the store is no run of a pipeline, but what a persister in a pipe set aside. */
+export const isOfPipe = (run: Pick<RunRecord, 'pipeline' | 'place'>): boolean =>
+  run.place === undefined && run.pipeline.startsWith(pipeName)
+
 /** Keeps dead letters in the store of the project, or of the working folder. The store is opened at the first of them. */
 export const standaloneLetters = (persister: string, context: CommandContext): StandaloneLetters => {
   let store: Store | undefined
   let run: string | undefined
   let kept = 0
-  let pipeline = `pipe-to-${persister.replaceAll(/[^A-Za-z0-9_.-]+/g, '-')}`
+  let pipeline = `${pipeName}${persister.replaceAll(/[^A-Za-z0-9_.-]+/g, '-')}`
   const begin = (): { readonly store: Store; readonly run: string } => {
     store ??= openStore(storeFolder(context.cwd))
     if (run === undefined) {

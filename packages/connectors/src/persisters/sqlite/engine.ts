@@ -19,6 +19,7 @@ import type { PackedRows } from './packed-rows.ts'
 
 const { quote } = sqliteDialect
 const BUSY_MS = 300
+const SQLITE_CONSTRAINT = 19
 /** Values a statement binds at most: beyond that a call costs more than it saves. */
 const MAX_BINDS = 300
 /** A fingerprint reads every value: beyond so many rows only they themselves are counted. */
@@ -189,6 +190,7 @@ export class SqliteEngine {
       .prepare("SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL")
       .all(table.name)
       .map((r) => String(r['sql']))
+    this.#mustHaveKeys(table)
     const copy = '_millrace_rebuild'
     db.exec(`DROP TABLE IF EXISTS ${quote(copy)}`)
     db.exec(
@@ -205,6 +207,20 @@ export class SqliteEngine {
     db.exec(`DROP TABLE ${quote(table.name)}`)
     db.exec(`ALTER TABLE ${quote(copy)} RENAME TO ${quote(table.name)}`)
     for (const sql of belongings) db.exec(sql)
+  }
+
+  /**
+   * A whole-number key becomes the row's own id, for which SQLite takes null as "make one up": what elsewhere breaks NOT NULL
+   * would give old rows keys that nobody gave them.
+   */
+  #mustHaveKeys(table: Table): void {
+    const there = new Set(this.#columnsWithTypes(table.name).map((c) => c.name))
+    const keys = table.keys.filter((k) => there.has(k))
+    if (keys.length === 0) return
+    const without = keys.map((k) => `${quote(k)} IS NULL`).join(' OR ')
+    const found = this.#db.prepare(`SELECT 1 FROM ${quote(table.name)} WHERE ${without} LIMIT 1`).get()
+    if (found !== undefined)
+      throw Object.assign(new Error('rows have no value in the key'), { errcode: SQLITE_CONSTRAINT })
   }
 
   load(table: Table, packed: PackedRows): void {

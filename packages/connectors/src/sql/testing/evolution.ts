@@ -124,6 +124,24 @@ export const evolutionTests = (d: Destination): void => {
       )
     })
 
+    // SQLite made keys up for rows without any, and the next record with such a key took the place of another row.
+    test('a new key that rows have no value for is refused, whatever its type, and the rows stay', async () => {
+      for (const type of [int, str]) {
+        await using place = await Place.make(d)
+        await place.run(schemaOf('e', { id: int, v: str }, ['id']), ['{"id":1,"v":"a"}', '{"id":2,"v":"b"}'])
+        await using session = await place.open()
+        await assert.rejects(
+          session.declare(schemaOf('e', { v: str, w: type }, ['w'])),
+          (e: unknown) => isMillraceError(e) && e.code === 'SCHEMA_CHANGE_REFUSED',
+        )
+        await session[Symbol.asyncDispose]()
+        assert.deepEqual(
+          (await place.rows('e')).map((r) => r.slice(0, 2).join()),
+          ['1,a', '2,b'],
+        )
+      }
+    })
+
     test('a dropped table or column is made again', async () => {
       await using place = await Place.make(d)
       await place.run(schemaOf('e', { id: int, v: str }), ['{"id":1,"v":"a"}'])
