@@ -195,3 +195,20 @@ describe('maps', () => {
     assert.ok(compileMaps({ orders: { mask: { id: 'hash' } } })(schema({ id: {} }, ['id'])))
   })
 })
+
+// Numbers were read and written anew: 12.50 became 12.5, -0 became 0, and 1e2 became 100.
+it('what a map does not mask keeps its bytes, and a record that it does not change keeps all of them', () => {
+  const text = '{"n":12.50,"z":-0, "e":1e2, "o":{"d":1.0},"__proto__":1,"m":1.10,"m":2.20,"secret":1.50}'
+  const schema: SchemaMessage = { type: 'SCHEMA', stream: 's', schema: {}, keyProperties: [], line: 1 }
+  const apply = (rules: JsonObject): string | undefined => {
+    const buffer = Buffer.from(text)
+    const record = new RecordMessage('s', 1, { buffer, from: 0, to: buffer.length })
+    return compileMaps({ s: rules })(schema)?.apply(record)?.bytes().toString()
+  }
+  assert.equal(apply({ drop: ['nosuch'] }), text)
+  assert.equal(
+    apply({ rename: { n: 'amount' }, drop: ['secret'] }),
+    '{"amount":12.50,"z":-0,"e":1e2,"o":{"d":1.0},"__proto__":1,"m":2.20}',
+  )
+  assert.equal(apply({ drop: ['n', 'z', 'e', 'o', '__proto__', 'm', 'secret'] }), '{}')
+})

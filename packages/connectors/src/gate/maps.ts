@@ -5,11 +5,13 @@
  */
 import {
   type CompileMap,
+  encodeJson,
   isObject,
   type Json,
   type JsonObject,
   MillraceError,
   nearest,
+  parseExact,
   type RecordMessage,
   type SchemaMessage,
   type SubstreamMap,
@@ -163,23 +165,41 @@ const mappedSchema = (rules: SubstreamRules, schema: SchemaMessage): SchemaMessa
   }
 }
 
-/** The record with fields dropped, masked and renamed. */
-const mappedRecord = (rules: SubstreamRules, record: RecordMessage): JsonObject => {
-  const to: Record<string, Json> = {}
-  for (const [name, value] of Object.entries(record.record)) {
-    if (rules.drop.has(name)) continue
+/** The record with fields dropped, masked and renamed. What is not masked keeps its bytes: no number is written anew. */
+const mappedRecord = (rules: SubstreamRules, record: RecordMessage, stream: string): RecordMessage => {
+  const members = record.members()
+  const { buffer } = record
+  const pieces: Buffer[] = []
+  const targets = new Set<string>()
+  let isChanged = false
+  for (const [name, { from, to }] of members) {
+    if (rules.drop.has(name)) {
+      isChanged = true
+      continue
+    }
     const kind = rules.mask.get(name)
     const target = rules.rename.get(name) ?? name
-    if (Object.hasOwn(to, target))
+    isChanged ||= kind !== undefined || target !== name
+    if (targets.has(target))
       throw new MillraceError('VALUE_NOT_STORABLE', {
         line: record.line,
         stream: record.stream,
         field: target,
         why: 'a map renames another field to it, and the record has both',
       })
-    put(to, target, kind === undefined ? value : masked(value, kind, rules.salt))
+    targets.add(target)
+    pieces.push(
+      Buffer.from(`${pieces.length === 0 ? '{' : ','}${encodeJson(target)}:`),
+      kind === undefined
+        ? buffer.subarray(from, to)
+        : Buffer.from(encodeJson(masked(parseExact(buffer.toString('utf8', from, to)), kind, rules.salt))),
+    )
   }
-  return to
+  if (!isChanged) return record
+  return record.withBytes(
+    pieces.length === 0 ? Buffer.from('{}') : Buffer.concat([...pieces, Buffer.from('}')]),
+    stream,
+  )
 }
 
 const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
@@ -204,7 +224,7 @@ const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
         }
       }
       // A record that stays as it is keeps its bytes; its new substream is in the schema.
-      return changes ? record.with(mappedRecord(rules, record), schema.stream) : record
+      return changes ? mappedRecord(rules, record, schema.stream) : record
     },
   }
 }

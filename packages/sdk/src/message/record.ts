@@ -1,5 +1,5 @@
 import { MillraceError } from '../errors/error.ts'
-import { isTooDeep, maxDepth, mayHaveLongNumber, textAt } from './bytes.ts'
+import { isTooDeep, maxDepth, mayHaveLongNumber, skimMembers, textAt } from './bytes.ts'
 import { encodeJson, exactNumber, type JsonObject, parseExact } from './json.ts'
 
 const NO_BYTES: Buffer = Buffer.alloc(0)
@@ -64,6 +64,28 @@ export class RecordMessage {
     m.hashLow = this.hashLow
     m.#source = this.source
     return m
+  }
+
+  /** The same record with other content, given as its bytes. */
+  withBytes(bytes: Buffer, stream: string = this.stream): RecordMessage {
+    const m = new RecordMessage(stream, this.line, { buffer: bytes, from: 0, to: bytes.length }, this)
+    m.hashHigh = this.hashHigh
+    m.hashLow = this.hashLow
+    m.#source = this.source
+    return m
+  }
+
+  /**
+   * Where the value of each member stands in `buffer`, in their order; of a name that comes twice the last, as JSON.parse has it.
+   * Throws as `record` does.
+   */
+  members(): ReadonlyMap<string, { readonly from: number; readonly to: number }> {
+    this.bytes()
+    const found = new Map<string, { readonly from: number; readonly to: number }>()
+    const end = skimMembers(this.buffer, this.from, this.to, (m) => found.set(m.key, m))
+    // Says what is wrong with it.
+    if (end < 0) void this.plain
+    return found
   }
 
   /** The record as it came, where this is what a map made of it; else this one. */
