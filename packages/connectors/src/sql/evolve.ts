@@ -86,7 +86,15 @@ export const evolve = (table: Table, wanted: readonly WantedColumn[], options: E
   )
   const added: Column[] = []
   const retyped: { column: Column; from: ColumnType }[] = []
+  let isAdopted = false
   for (const w of wanted) {
+    const own = columns.findIndex((c) => c.metadata !== undefined && samePath([c.metadata], w.path))
+    if (own >= 0) {
+      // What was ours to fill the streamer fills from now on, in the same column.
+      const { name, type } = columns[own] as Column
+      columns[own] = { path: w.path, name, type }
+      isAdopted = true
+    }
     const i = columns.findIndex((c) => c.metadata === undefined && c.link === undefined && samePath(c.path, w.path))
     const old = columns[i]
     if (old === undefined) {
@@ -110,7 +118,7 @@ export const evolve = (table: Table, wanted: readonly WantedColumn[], options: E
     ...added.map((column): TableChange => ({ kind: 'add-column', table: next, column })),
     ...retyped.map(({ column, from }): TableChange => ({ kind: 'retype', table: next, column, from })),
   ]
-  return { table: changes.length === 0 ? table : next, changes }
+  return { table: changes.length === 0 && !isAdopted ? table : next, changes }
 }
 
 /** The same table with other keys. `keys` are property names. */

@@ -147,6 +147,28 @@ export const nestedTests = (d: Destination): void => {
       }
     })
 
+    // The mark went into a second column of nearly that name, and the row stayed.
+    test('a mark of deletion is seen also where the table had the column of its own before', async () => {
+      for (const deletes of ['hard', 'soft'] as const) {
+        await using place = await Place.make(d)
+        const settings = { deletes, metadata: true }
+        await place.run(schemaOf('l', { id: int }), ['{"id":1}', '{"id":2}'], settings)
+        const marked = schemaOf('l', { id: int, _sdc_deleted_at: { type: ['null', 'string'], format: 'date-time' } })
+        await place.run(marked, ['{"id":1,"_sdc_deleted_at":"2024-01-01T00:00:00Z"}'], settings)
+        const { columns, rows } = await place.table('l')
+        assert.deepEqual(
+          columns.map((c) => c.name).filter((name) => name.startsWith('_sdc_deleted_at')),
+          ['_sdc_deleted_at'],
+        )
+        assert.deepEqual(
+          rows.map((r) => r[0]),
+          deletes === 'hard' ? ['2'] : ['1', '2'],
+        )
+        const at = columns.findIndex((c) => c.name === '_sdc_deleted_at')
+        if (deletes === 'soft') assert.match(String(rows[0]?.[at]), /^2024-01-01/)
+      }
+    })
+
     test('ACTIVATE_VERSION without versions in the records removes nothing', async () => {
       await using place = await Place.make(d)
       const session = await place.open()
