@@ -197,7 +197,7 @@ test('a catalog file in place of discovery, and a command given as one text', { 
   const read = await run('sync', {
     config: { ...config, no_catalog: true },
     catalog_file: file,
-    command: tap.join(' '),
+    command: tap.map((word) => `'${word}'`).join(' '),
   })
   assert.equal(records(read, 'orders').length, 3)
   writeFileSync(file, '[]')
