@@ -35,10 +35,16 @@ export interface ProgramConfig {
   readonly file: string | undefined
 }
 
-/** A command that was given as one text is split at its spaces, unless there is a file of that name. */
+const split = (text: string): readonly string[] =>
+  (text.match(/(?:[^\s'"]|'[^']*'|"[^"]*")+/g) ?? []).map((word) => word.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2'))
+
+/**
+ * A command that was given as one text is split at its spaces, unless there is a file of that name. What stands in quotes stays
+ * together; nothing else of a shell is known here.
+ */
 const wordsOf = (command: readonly string[]): readonly string[] => {
   const [only = ''] = command
-  return command.length === 1 && /\s/.test(only) && !existsSync(only) ? only.trim().split(/\s+/) : command
+  return command.length === 1 && /\s/.test(only) && !existsSync(only) ? split(only) : command
 }
 
 /** The settings of the program, and the file they are in where there is one already. Throws CONFIG_INVALID, CONFIG_FILE. */
