@@ -171,6 +171,8 @@ const storedPosition = (dir: string): number => {
   if (!existsSync(file)) return 0
   const db = new DatabaseSync(file)
   try {
+    // Killed before its tables were made: nothing is stored.
+    if (db.prepare("select 1 from sqlite_schema where name = 'states'").get() === undefined) return 0
     const row = db.prepare('select text from states order by rowid desc limit 1').get()
     if (row === undefined) return 0
     const state = JSON.parse(String(row['text'])) as { bookmarks?: { orders?: { bookmark?: number } } }
