@@ -137,6 +137,8 @@ export const replayLetters = async (
   const { config, maps, redact } = await settingsOf(persister, pipeline, dir)
   const { compileMaps, compileSchema } = await loadGate()
   const schemas = await schemasOfToday(pipeline, dir, context)
+  // Dead letters are of some substreams: those that did not come are not told.
+  const compileMap = maps === undefined ? undefined : compileMaps(maps)
   process.chdir(pipeline.cwd)
   const { run } = store.beginRun({
     pipeline: pipeline.name,
@@ -162,7 +164,7 @@ export const replayLetters = async (
       kill: o.stop.kill,
       onInvalid: 'dead-letter',
       ...(o.validate && pipeline.validate ? { compileSchema } : {}),
-      ...(maps === undefined ? {} : { compileMap: compileMaps(maps) }),
+      ...(compileMap === undefined ? {} : { compileMap: (s) => compileMap(s) }),
       keepDeadLetters: async (letters) => {
         for (const l of letters) refused.add(l.line)
       },

@@ -164,6 +164,24 @@ describe('maps', () => {
     assert.equal(compileMaps({ other: {} })(schema({})), undefined)
   })
 
+  it('a misspelt field is refused with a near name: a mask never lets its field through in clear', () => {
+    for (const rules of [{ mask: { amtt: 'redact' } }, { drop: ['amtt'] }, { rename: { amtt: 'a' } }])
+      assert.throws(() => mapped(rules, '{"amt":1}', { amt: {}, id: {} }), {
+        code: 'CONFIG_INVALID',
+        message: /amtt.*did you mean amt\?/,
+      })
+    const open = { ...schema({}), schema: { properties: { id: {} }, additionalProperties: true } }
+    assert.ok(compileMaps({ orders: { mask: { amt: 'redact' } } })(open))
+    assert.ok(compileMaps({ '*': { mask: { amt: 'redact' } } })(schema({ id: {} })))
+  })
+
+  it('a substream that has maps and did not come is told, where others came', () => {
+    const map = compileMaps({ ordres: { mask: { amt: 'redact' } }, '*': {} })
+    assert.deepEqual(map.unmatched?.(), [])
+    map(schema({}))
+    assert.deepEqual(map.unmatched?.(), ['ordres'])
+  })
+
   it('everything that is wrong is told at once', () => {
     const config = {
       a: { renam: {}, mask: { x: 'md5' }, drop: 'x', filter: 'record.a >' },

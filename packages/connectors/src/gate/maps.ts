@@ -119,8 +119,9 @@ const put = (to: Record<string, Json>, key: string, value: Json): void => {
 }
 
 /** The schema as the persister gets it. Throws CONFIG_INVALID where a rule would take the record's identity away. */
-const mappedSchema = (rules: SubstreamRules, schema: SchemaMessage): SchemaMessage => {
-  const problems: string[] = []
+const mappedSchema = (rules: SubstreamRules, schema: SchemaMessage, isOwn: boolean): SchemaMessage => {
+  // Rules for all substreams name fields that some of them have.
+  const problems: string[] = isOwn ? [...unknownFields(rules, schema.schema)] : []
   for (const key of schema.keyProperties) {
     if (rules.drop.has(key)) problems.push(`drop key property ${key}`)
     const kind = rules.mask.get(key)
@@ -165,6 +166,28 @@ const mappedSchema = (rules: SubstreamRules, schema: SchemaMessage): SchemaMessa
   }
 }
 
+/** Fields that rules name and the schema does not have: a misspelt mask would let the field through in clear. */
+const unknownFields = (rules: SubstreamRules, schema: JsonObject): readonly string[] => {
+  const { properties, additionalProperties, patternProperties } = schema
+  // Without a list of fields, or where others are expected beside it, nothing can be said.
+  if (!isObject(properties) || Object.keys(properties).length === 0) return []
+  if (additionalProperties === true || isObject(additionalProperties) || isObject(patternProperties)) return []
+  const known = Object.keys(properties)
+  return [...namedFields(rules)]
+    .filter(([field]) => !Object.hasOwn(properties, field))
+    .map(([field, verb]) => {
+      const near = nearest(field, known)
+      return `${verb} ${field}, a field that it does not have${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`
+    })
+}
+
+const namedFields = (rules: SubstreamRules): ReadonlyMap<string, string> =>
+  new Map([
+    ...[...rules.rename.keys()].map((f) => [f, 'rename'] as const),
+    ...[...rules.drop].map((f) => [f, 'drop'] as const),
+    ...[...rules.mask.keys()].map((f) => [f, 'mask'] as const),
+  ])
+
 /** The record with fields dropped, masked and renamed. What is not masked keeps its bytes: no number is written anew. */
 const mappedRecord = (rules: SubstreamRules, record: RecordMessage, stream: string): RecordMessage => {
   const members = record.members()
@@ -202,8 +225,8 @@ const mappedRecord = (rules: SubstreamRules, record: RecordMessage, stream: stri
   )
 }
 
-const mapOf = (rules: SubstreamRules, message: SchemaMessage): SubstreamMap => {
-  const schema = mappedSchema(rules, message)
+const mapOf = (rules: SubstreamRules, message: SchemaMessage, isOwn: boolean): SubstreamMap => {
+  const schema = mappedSchema(rules, message, isOwn)
   const filter = rules.filter?.(message.schema)
   const changes = rules.rename.size + rules.drop.size + rules.mask.size > 0
   return {
@@ -258,12 +281,17 @@ export const compileMaps = (config: JsonObject): CompileMap => {
       fix: 'See docs/reference/maps.md for every setting.',
     })
   const sources = new Map<string, string>()
-  return (schema) => {
+  const came = new Set<string>()
+  const compile = (schema: SchemaMessage): SubstreamMap | undefined => {
+    came.add(schema.stream)
     const own = rules.get(schema.stream) ?? rules.get('*')
     const target = own?.renameTo ?? schema.stream
     const source = sources.get(target)
     if (source !== undefined && source !== schema.stream) throw twoInOne(source, schema.stream, target)
     sources.set(target, schema.stream)
-    return own === undefined ? undefined : mapOf(own, schema)
+    return own === undefined ? undefined : mapOf(own, schema, rules.has(schema.stream))
   }
+  return Object.assign(compile, {
+    unmatched: () => (came.size === 0 ? [] : [...rules.keys()].filter((name) => name !== '*' && !came.has(name))),
+  })
 }

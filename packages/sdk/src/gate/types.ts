@@ -37,4 +37,8 @@ export interface SubstreamMap {
 }
 
 /** Makes the maps for a substream, or undefined where it has none. Throws CONFIG_INVALID. */
-export type CompileMap = (schema: SchemaMessage) => SubstreamMap | undefined
+export interface CompileMap {
+  (schema: SchemaMessage): SubstreamMap | undefined
+  /** Substreams that have maps and did not come, where others did. May be left out. */
+  readonly unmatched?: () => readonly string[]
+}

@@ -79,6 +79,9 @@ class PersisterRun {
       const first = await this.#saveBefore(e)
       throw first instanceof StopAt ? first.error : first
     }
+    if (!this.#options.signal.aborted && this.#options.moreComes !== true)
+      for (const substream of this.#options.compileMap?.unmatched?.() ?? [])
+        this.#options.log.warn('maps name a substream that did not come: nothing was mapped by them', { substream })
     const evidence = this.#options.report === undefined ? [] : ((await this.#session.evidence?.()) ?? [])
     const books = this.#intake.books.close()
     await this.#options.report?.({ kind: 'closed', books, evidence })
