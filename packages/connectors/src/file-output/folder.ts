@@ -9,13 +9,14 @@
  * In mode `replace` a substream is written into hidden files beside the old ones. They count for states, since a session
  * that finds unfinished ones goes on with them; they take the old files' places when the input ended (`finish`).
  */
-import { mkdir, rename, stat, truncate, unlink } from 'node:fs/promises'
+import { rename, stat, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { type Compression, compressionSuffix } from './compression.ts'
 import { fileFault } from './faults.ts'
 import { type FileEntry, Journal } from './journal.ts'
 import { lockFolder } from './lock.ts'
+import { makeFolder } from './make-folder.ts'
 import { fileNameFor } from './names.ts'
 import { endsInLine, OutputFile } from './output-file.ts'
 
@@ -67,7 +68,7 @@ export class OutputFolder implements AsyncDisposable {
   static async open(options: FolderOptions): Promise<OutputFolder> {
     const { path } = options
     try {
-      await mkdir(path, { recursive: true })
+      await makeFolder(path)
     } catch (e) {
       throw fileFault(e, path)
     }

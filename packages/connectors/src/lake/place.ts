@@ -6,6 +6,7 @@ import { type Evidence, MillraceError } from '@millrace/sdk'
 import { digestOf } from '../file-output/evidence.ts'
 import { fileFault } from '../file-output/faults.ts'
 import { lockFolder } from '../file-output/lock.ts'
+import { makeFolder } from '../file-output/make-folder.ts'
 import { ObjectMarks } from '../object-store/marks.ts'
 import type { ObjectStore } from '../object-store/store.ts'
 import { ObjectUpload } from '../object-store/upload.ts'
@@ -78,7 +79,7 @@ export class FolderPlace implements LakePlace {
   /** Makes the folder where it is missing, and takes it. Throws DESTINATION_BUSY where another run has it. */
   static async open(path: string): Promise<FolderPlace> {
     try {
-      await mkdir(path, { recursive: true })
+      await makeFolder(path)
     } catch (e) {
       throw fileFault(e, path)
     }
