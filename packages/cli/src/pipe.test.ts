@@ -158,7 +158,9 @@ test('an invalid record stops the run with one line; what came before is stored 
   }[]
   assert.equal(letters.length, 1)
   assert.equal(letters[0]?.pipeline, 'pipe-to-jsonl')
-  assert.match((await millrace(['dead-letters', 'show', String(letters[0]?.id)], { cwd })).stdout, /"two"/)
+  const { stdout: shown } = await millrace(['dead-letters', 'show', String(letters[0]?.id)], { cwd })
+  assert.match(shown, /"two"/)
+  assert.equal(shown.match(/line \d+/g)?.length, 1, `the place is told once: ${shown}`)
   const replayed = await shell(
     'millrace dead-letters replay pipe-to-jsonl --print --mark | millrace persister jsonl --path three --no-validate',
     cwd,

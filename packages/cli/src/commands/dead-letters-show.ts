@@ -28,9 +28,7 @@ export const command: CommandSource = {
         print(
           `${style.bold(`dead letter ${letter.id}`)} of ${letter.pipeline}, run ${letter.run}, ${moment(letter.at)}\n`,
         )
-        print(
-          `${letter.substream === '' ? 'unreadable line' : letter.substream}, line ${letter.line}: ${oneLine(letter.reason)}   [${letter.code}]\n`,
-        )
+        print(`${placeOf(letter)}${oneLine(letter.reason)}   [${letter.code}]\n`)
         if (letter.replayedAt !== undefined) print(`replayed ${moment(letter.replayedAt)}\n`)
         return print(`\n${oneLine(letter.text)}\n`)
       },
@@ -38,3 +36,9 @@ export const command: CommandSource = {
     )
   },
 }
+
+/** Where it came from, where its reason does not say it. */
+const placeOf = (letter: { readonly substream: string; readonly line: number; readonly reason: string }): string =>
+  new RegExp(`(^|\\s)line ${letter.line}\\b`).test(letter.reason)
+    ? ''
+    : `${letter.substream === '' ? 'unreadable line' : letter.substream}, line ${letter.line}: `
