@@ -28,7 +28,7 @@ export const postgresSettings: PostgresSettingFields = {
   }),
   host: text({ doc: 'The server, or the folder of its socket (else PGHOST, localhost)', optional: true }),
   port: whole({ doc: 'Its port (else PGPORT, 5432)', min: 1, max: 65_535, optional: true }),
-  user: text({ doc: 'Who writes (else PGUSER, your name)', aliases: ['username'], optional: true }),
+  user: text({ doc: 'Who connects (else PGUSER, your name)', aliases: ['username'], optional: true }),
   password: text({ doc: 'The password (else PGPASSWORD, ~/.pgpass)', secret: true, optional: true }),
   database: text({ doc: 'The database (else PGDATABASE, the user)', aliases: ['dbname'], optional: true }),
   sslmode: choice(sslModes, {

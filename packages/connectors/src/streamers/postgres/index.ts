@@ -11,7 +11,7 @@ import {
 } from '@millrace/sdk'
 import { postgresSettings, targetOf } from '../../postgres/settings.ts'
 import { failureOf, openSource, readTable } from './read.ts'
-import { readTables, type SourceTable } from './tables.ts'
+import { isMeant, readTables, type SourceTable } from './tables.ts'
 import { schemaOf } from './types.ts'
 
 const config = {
@@ -95,9 +95,11 @@ const keyOf = ({ substream, columns }: SourceTable, { replicationKeys }: Setting
   return columns.some((c) => c.name === common) ? String(common) : undefined
 }
 
-const checkNames = (tables: readonly SourceTable[], { replicationKeys }: Settings): void => {
+const checkNames = (tables: readonly SourceTable[], { replicationKeys, tables: wanted }: Settings): void => {
   const byName = new Map<string, SourceTable>()
-  const problems: string[] = []
+  const problems = wanted
+    .filter((pattern) => !tables.some((table) => isMeant(pattern, table)))
+    .map((pattern) => `tables names ${pattern}: there is no such table, or the user may not read it`)
   for (const table of tables) {
     const other = byName.get(table.substream)
     if (other !== undefined)

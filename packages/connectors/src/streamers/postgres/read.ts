@@ -17,6 +17,8 @@ import { CopyLines } from './copy-out.ts'
 import type { SourceTable } from './tables.ts'
 import { type Column, quoteName, quoteText, selected } from './types.ts'
 
+const NEWLINE = 10
+
 /** Times are written in UTC, dates as in ISO 8601, floats with all their digits, bytes in hexadecimal. */
 const sessionSql =
   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 3; SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET default_transaction_read_only = on"
@@ -64,7 +66,8 @@ const copySql = (
   columns: readonly Column[],
   key: { readonly column: Column; readonly from: KeyPlace | undefined } | undefined,
 ): string => {
-  const from = `${quoteName(table.schema)}.${quoteName(table.name)}`
+  // Rows of tables that inherit from it come with those.
+  const from = `${table.isPlain ? 'ONLY ' : ''}${quoteName(table.schema)}.${quoteName(table.name)}`
   const rows = `SELECT ${columns.map(selected).join(', ')} FROM ${from}`
   const order = key === undefined ? '' : ` WHERE ${conditionOf(key)} ORDER BY ${quoteName(key.column.name)}`
   return `COPY (SELECT${quoteText(prefix)} || row_to_json(${alias})::text || '}' FROM (${rows}${order}) ${alias}) TO STDOUT`
@@ -114,7 +117,8 @@ export async function* readTable(
       const found = lines.push(chunk as Buffer)
       if (found === undefined) continue
       yield new EncodedRecords(found.bytes, found.count, around)
-      if (key !== undefined) yield bookmark({ column: key.name, value: lastValue(found.bytes, key.name, table) })
+      const greatest = key === undefined ? undefined : greatestValue(found.bytes, key, table)
+      if (key !== undefined && greatest !== undefined) yield bookmark({ column: key.name, value: greatest })
     }
   } catch (e) {
     if (ctx.signal.aborted) return
@@ -125,15 +129,28 @@ export async function* readTable(
   }
 }
 
-/** The value of the replication key in the last of these lines. */
-const lastValue = (lines: Buffer, column: string, table: SourceTable): Json => {
-  const line = lines.subarray(lines.lastIndexOf(10, lines.length - 2) + 1, lines.length - 1).toString()
-  const { record } = parseExact(line) as { readonly record: JsonObject }
-  const value = record[column]
-  if (value === undefined || value === null)
-    throw new MillraceError('SOURCE_MALFORMED', {
-      source: `${table.schema}.${table.name}`,
-      why: `a row has no ${column}`,
-    })
-  return value
+/** Types that know values beyond all others, which JSON has as text. */
+const unbounded = new Set(['timestamp', 'timestamptz', 'date', 'numeric', 'float4', 'float8'])
+
+const isBounded = (value: Json, column: Column): boolean =>
+  !unbounded.has(column.type) || typeof value !== 'string' || !/^(-?infinity|nan)$/i.test(value)
+
+/**
+ * The greatest value of the replication key in these lines: that of the last, as they come in its order. PostgreSQL sorts infinity
+ * and NaN behind everything; beyond them nothing would ever be new, so the last line before them counts. Undefined where there is none.
+ */
+const greatestValue = (lines: Buffer, column: Column, table: SourceTable): Json | undefined => {
+  for (let end = lines.length - 1; end > 0; ) {
+    const from = lines.lastIndexOf(NEWLINE, end - 1) + 1
+    const { record } = parseExact(lines.toString('utf8', from, end)) as { readonly record: JsonObject }
+    const value = record[column.name]
+    if (value === undefined || value === null)
+      throw new MillraceError('SOURCE_MALFORMED', {
+        source: `${table.schema}.${table.name}`,
+        why: `a row has no ${column.name}`,
+      })
+    if (isBounded(value, column)) return value
+    end = from - 1
+  }
+  return undefined
 }

@@ -8,6 +8,8 @@ export interface SourceTable {
   readonly substream: string
   readonly schema: string
   readonly name: string
+  /** An ordinary table: neither partitioned nor a view. */
+  readonly isPlain: boolean
   readonly columns: readonly Column[]
   /** The columns of its primary key; none for a view. */
   readonly keys: readonly string[]
@@ -16,6 +18,7 @@ export interface SourceTable {
 interface ColumnRow {
   readonly schema: string
   readonly table: string
+  readonly is_plain: boolean
   readonly column: string
   readonly type: string
   readonly kind: string
@@ -37,7 +40,7 @@ with recursive base (oid, typname, typtype, typelem, typcategory) as (
   select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.typcategory = 'A' as is_array
   from resolved r left join pg_type e on r.typcategory = 'A' and e.oid = r.typelem where r.typtype <> 'd'
 )
-select n.nspname as schema, c.relname as table, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array,
+select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array,
   not a.attnotnull as is_nullable, array_position(i.indkey::int2[], a.attnum) as key_place
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
@@ -54,6 +57,10 @@ export interface TableFilter {
   readonly schemas: readonly string[]
   readonly tables: readonly string[]
 }
+
+/** Whether a name of `tables` means this table. */
+export const isMeant = (pattern: string, { schema, name }: Pick<SourceTable, 'schema' | 'name'>): boolean =>
+  matches(pattern, name) || matches(pattern, `${schema}.${name}`)
 
 const matches = (pattern: string, name: string): boolean =>
   new RegExp(
@@ -72,7 +79,7 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
     const { schema, table } = row
     const isWanted =
       (filter.schemas.length === 0 || filter.schemas.some((p) => matches(p, schema))) &&
-      (filter.tables.length === 0 || filter.tables.some((p) => matches(p, table) || matches(p, `${schema}.${table}`)))
+      (filter.tables.length === 0 || filter.tables.some((p) => isMeant(p, { schema, name: table })))
     if (!isWanted) continue
     const key = JSON.stringify([schema, table])
     const known = grouped.get(key)
@@ -80,12 +87,13 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
     else known.push(row)
   }
   return [...grouped.values()].map((columns) => {
-    const [{ schema, table }] = columns as [ColumnRow, ...ColumnRow[]]
+    const [{ schema, table, is_plain: isPlain }] = columns as [ColumnRow, ...ColumnRow[]]
     const keyed = columns.filter((c) => c.key_place !== null)
     return {
       substream: schema === 'public' ? table : `${schema}-${table}`,
       schema,
       name: table,
+      isPlain,
       columns: columns.map((c) => ({
         name: c.column,
         type: c.type,
