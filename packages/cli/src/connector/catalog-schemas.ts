@@ -1,6 +1,14 @@
-import { isObject, type Json, type JsonObject, MillraceError, type SchemaMessage } from '@millrace/sdk'
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  MillraceError,
+  pruneSchema,
+  type SchemaMessage,
+  selectionOf,
+} from '@millrace/sdk'
 
-/** The SCHEMA messages that a streamer would begin with, out of its catalog. Throws CATALOG_INVALID. */
+/** The SCHEMA messages that a streamer would begin with, out of its catalog: fields that are not selected are left out. Throws CATALOG_INVALID. */
 export const catalogSchemas = (catalog: JsonObject): readonly SchemaMessage[] => {
   const entries = catalog['streams']
   if (!Array.isArray(entries)) throw new MillraceError('CATALOG_INVALID', { why: 'it has no list "streams"' })
@@ -32,7 +40,19 @@ export const keysOf = (entry: JsonObject): readonly string[] => {
 const schemaOf = (entry: JsonObject): SchemaMessage => ({
   type: 'SCHEMA',
   stream: String(entry['stream'] ?? substreamOf(entry)),
-  schema: isObject(entry['schema']) ? entry['schema'] : { type: 'object' },
+  schema: selectedSchema(entry, isObject(entry['schema']) ? entry['schema'] : { type: 'object' }),
   keyProperties: keysOf(entry),
   line: 0,
 })
+
+const selectedSchema = (entry: JsonObject, schema: JsonObject): JsonObject => {
+  const name = substreamOf(entry)
+  const key = entry['replication_key']
+  const info = {
+    name,
+    schema,
+    keyProperties: keysOf(entry),
+    ...(typeof key === 'string' ? { replicationKey: key } : {}),
+  }
+  return pruneSchema(schema, selectionOf({ streams: [entry] }, [info]).selected[0]?.keep)
+}
