@@ -283,6 +283,8 @@ test('a persister whose runner is gone stops, and gives out no state', async () 
 test('an author runs a module of their own by its path', async () => {
   using folder = temporaryFolder()
   const cwd = folder.path
+  // As `npm init` of npm 11 makes it: what `new` wrote was then taken for CommonJS and could not be started.
+  writeFileSync(join(cwd, 'package.json'), '{ "type": "commonjs" }')
   assert.equal((await millrace(['new', 'streamer', 'weather'], { cwd })).code, 0)
   assert.equal((await millrace(['new', 'persister', 'text-file'], { cwd })).code, 0)
   const { NODE_TEST_CONTEXT: _, ...env } = process.env

@@ -43,6 +43,9 @@ export const command: CommandSource = {
       context.say(`  node --test ${shown(`${name}.test.ts`)}\n`)
       return
     }
+    // Whatever the package around it says of its modules, these are of the kind that has import.
+    writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
+    context.print(`${shown('package.json')}\n`)
     makePackagesFindable(context.cwd)
     context.say(`\nNext:\n  node --test ${shown(`${name}.test.ts`)}\n`)
     context.say(next[kind](name))

@@ -39,7 +39,11 @@ const fromModule = async <T extends Connector>(kind: T['kind'], name: string, cw
   try {
     exported = (await import(pathToFileURL(file).href)) as Readonly<Record<string, unknown>>
   } catch (e) {
-    throw new MillraceError('PROCESS_NOT_STARTED', { what: `${kind} ${name}`, why: firstLine(e) }, { cause: e })
+    throw new MillraceError(
+      'PROCESS_NOT_STARTED',
+      { what: `${kind} ${name}`, why: firstLine(e), ...fixOf(e) },
+      { cause: e },
+    )
   }
   const found = [exported['default'], ...Object.values(exported)].find(
     (v): v is T => typeof v === 'object' && v !== null && (v as { kind?: unknown }).kind === kind,
@@ -71,12 +75,19 @@ const scripts: Readonly<Record<ConnectorKind, (name: string) => string>> = {
 
 const firstLine = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split('\n')[0] ?? 'it failed'
 
+/** What to do about a module that Node takes for another kind of one, as a package.json of `npm init` has it. */
+const fixOf = (e: unknown): { readonly fix?: string } =>
+  e instanceof SyntaxError && /outside a module/.test(e.message)
+    ? { fix: 'Put a package.json with "type": "module" beside it, or call it .mts.' }
+    : {}
+
 /** The file itself, or the index of a folder. */
 const entryFile = (path: string): string | undefined =>
   [
     /\.[cm]?[jt]s$/.test(path) ? path : '',
     `${path}/index.ts`,
     `${path}/index.js`,
+    `${path}/index.mts`,
     `${path}/index.mjs`,
     `${path}.ts`,
     `${path}.js`,
