@@ -25,7 +25,6 @@ export const libraries: Readonly<Record<string, readonly string[]>> = {
     'csv-parse',
     'pg',
     'pg-copy-streams',
-    'pg-logical-replication',
     'rabbitmq-client',
   ],
   server: ['yaml'],
