@@ -2,11 +2,12 @@ export { MemoryEngine } from './engines/memory/index.ts'
 export { SqliteEngine, type SqliteEngineOptions } from './engines/sqlite/index.ts'
 export { type NewRecord, RecordBatch } from './record-batch.ts'
 export { StreamEngine } from './stream-engine.ts'
-export { defaultReadLimit, maxAppendBytes, StreamLog } from './stream-log.ts'
+export { defaultReadLimit, maxAppendBytes, maxFind, maxGet, StreamLog } from './stream-log.ts'
 export {
   type Appended,
   type Bounds,
   type EngineSupports,
+  type FindOptions,
   maxNameLength,
   type Offset,
   offset,
@@ -14,6 +15,7 @@ export {
   type ReadLimit,
   type Retention,
   type StoredBatch,
+  type StoredRecord,
   type StreamName,
   type StreamStat,
   streamName,

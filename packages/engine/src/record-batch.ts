@@ -4,8 +4,13 @@
 export interface NewRecord {
   /** What the record is about: records of one key are handed out in order even where readers share the work. */
   readonly key?: string | undefined
+  /** What the body is, as HTTP says it. Left out: application/json. */
+  readonly contentType?: string | undefined
   readonly body: Uint8Array
 }
+
+/** One text a record, where any record has one. */
+type Texts = readonly (string | undefined)[] | undefined
 
 const NEWLINE = 10
 
@@ -18,18 +23,22 @@ export class RecordBatch {
   readonly ends: Uint32Array
   readonly gap: 0 | 1
   /** The keys, where any record has one. */
-  readonly keys: readonly (string | undefined)[] | undefined
+  readonly keys: Texts
+  /** The content types, where any record is something else than JSON. */
+  readonly contentTypes: Texts
 
   constructor(parts: {
     readonly bytes: Uint8Array
     readonly ends: Uint32Array
     readonly gap?: 0 | 1
-    readonly keys?: readonly (string | undefined)[] | undefined
+    readonly keys?: Texts
+    readonly contentTypes?: Texts
   }) {
     this.bytes = parts.bytes
     this.ends = parts.ends
     this.gap = parts.gap ?? 0
     this.keys = parts.keys
+    this.contentTypes = parts.contentTypes
   }
 
   /** Copies records into a batch. */
@@ -47,7 +56,8 @@ export class RecordBatch {
       at += body.length
     }
     const keys = records.some((r) => r.key !== undefined) ? records.map((r) => r.key) : undefined
-    return new RecordBatch({ bytes, ends, keys })
+    const typed = records.some((r) => r.contentType !== undefined)
+    return new RecordBatch({ bytes, ends, keys, contentTypes: typed ? records.map((r) => r.contentType) : undefined })
   }
 
   /** Each line a record, without its newline. The last line may lack it. Nothing is copied. */
@@ -71,8 +81,6 @@ export class RecordBatch {
     const count = batches.reduce((n, b) => n + b.count, 0)
     const bytes = new Uint8Array(batches.reduce((n, b) => n + b.contentEnd + gap, 0))
     const ends = new Uint32Array(count)
-    const keyed = batches.some((b) => b.keys !== undefined)
-    const keys: (string | undefined)[] = []
     let at = 0
     let i = 0
     for (const batch of batches) {
@@ -80,9 +88,9 @@ export class RecordBatch {
       for (const end of batch.ends) ends[i++] = at + end
       at += batch.contentEnd
       if (gap === 1) bytes[at++] = NEWLINE
-      if (keyed) for (let k = 0; k < batch.count; k++) keys.push(batch.keys?.[k])
     }
-    return new RecordBatch({ bytes, ends, gap, keys: keyed ? keys : undefined })
+    const keys = joinTexts(batches, (b) => b.keys)
+    return new RecordBatch({ bytes, ends, gap, keys, contentTypes: joinTexts(batches, (b) => b.contentTypes) })
   }
 
   get count(): number {
@@ -113,9 +121,14 @@ export class RecordBatch {
     return this.bytes.subarray(this.#start(i), this.ends[i])
   }
 
+  /** Record i; its body is a view. */
+  record(i: number): NewRecord {
+    return { key: this.keys?.[i], contentType: this.contentTypes?.[i], body: this.body(i) }
+  }
+
   /** All records. */
   *records(): Generator<NewRecord, void, undefined> {
-    for (let i = 0; i < this.count; i++) yield { key: this.keys?.[i], body: this.body(i) }
+    for (let i = 0; i < this.count; i++) yield this.record(i)
   }
 
   /** Records from, up to but not including `to`. A view. */
@@ -125,6 +138,23 @@ export class RecordBatch {
     const ends = this.ends.slice(from, to)
     for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] as number) - start
     const bytes = this.bytes.subarray(start, start + (ends.at(-1) ?? 0))
-    return new RecordBatch({ bytes, ends, gap: this.gap, keys: this.keys?.slice(from, to) })
+    const { gap, keys, contentTypes } = this
+    return new RecordBatch({
+      bytes,
+      ends,
+      gap,
+      keys: keys?.slice(from, to),
+      contentTypes: contentTypes?.slice(from, to),
+    })
   }
+}
+
+const joinTexts = (batches: readonly RecordBatch[], of: (batch: RecordBatch) => Texts): Texts => {
+  if (batches.every((b) => of(b) === undefined)) return undefined
+  const out: (string | undefined)[] = []
+  for (const batch of batches) {
+    const texts = of(batch)
+    for (let i = 0; i < batch.count; i++) out.push(texts?.[i])
+  }
+  return out
 }

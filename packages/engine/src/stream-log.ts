@@ -1,13 +1,16 @@
-import { MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { scanForKey } from './find-by-scan.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type {
   Appended,
   Bounds,
+  FindOptions,
   Offset,
   Position,
   ReadLimit,
   Retention,
   StoredBatch,
+  StoredRecord,
   StreamName,
   StreamStat,
   WriterMark,
@@ -18,6 +21,9 @@ import type {
 export const maxAppendBytes: number = 64 * 1024 * 1024
 /** What `read` and `follow` answer at most where nobody says. */
 export const defaultReadLimit: ReadLimit = { records: 10_000, bytes: 8 * 1024 * 1024 }
+/** What `find` answers at most, and what `get` is asked for at most. */
+export const maxFind = 10_000
+export const maxGet = 10_000
 const maxWriterId = 200
 
 /**
@@ -124,6 +130,27 @@ export abstract class StreamLog implements AsyncDisposable {
     }
   }
 
+  /**
+   * The offsets of the records that have this key, newest first. Bounded: where as many came as were asked for there may be more,
+   * before the last of them. Throws LOG_ARGUMENT. Slow where the engine's `supports.find` is `scan`.
+   */
+  async find(key: string, { limit, before }: FindOptions): Promise<readonly Offset[]> {
+    this.#mustBeOpen()
+    if (!(Number.isSafeInteger(limit) && limit >= 1 && limit <= maxFind))
+      throw this.#argument(`a find asks for 1 to ${maxFind} offsets`)
+    return await this.doFind(key, limit, before)
+  }
+
+  /**
+   * The records at these offsets, in their order; undefined where the stream has none (yet or any more). Throws
+   * LOG_ARGUMENT where more than 10,000 are asked for.
+   */
+  async get(offsets: readonly Offset[]): Promise<readonly (StoredRecord | undefined)[]> {
+    this.#mustBeOpen()
+    if (offsets.length > maxGet) throw this.#argument(`a get asks for at most ${maxGet} records`)
+    return await this.doGet(offsets)
+  }
+
   /** Where a writer got to, for one that comes back; undefined where it never appended. */
   async writer(id: string): Promise<WriterPlace | undefined> {
     this.#mustBeOpen()
@@ -185,6 +212,31 @@ export abstract class StreamLog implements AsyncDisposable {
   protected abstract doAppend(records: RecordBatch, writer: WriterMark | undefined): Promise<Appended>
   /** `from` is in the bounds, or was when it was looked up: what is trimmed since is LOG_OFFSET_TRIMMED. */
   protected abstract doRead(from: Offset, limit: ReadLimit): Promise<readonly StoredBatch[]>
+  /** An engine without an index of keys leaves this as it is: it reads the stream from its end. */
+  protected async doFind(key: string, limit: number, before: Offset | undefined): Promise<readonly Offset[]> {
+    return await scanForKey(this, key, { limit, before })
+  }
+  /** An engine whose blocks hold many records may do better than to read for each. */
+  protected async doGet(offsets: readonly Offset[]): Promise<readonly (StoredRecord | undefined)[]> {
+    const { first, next } = await this.doBounds()
+    const out: (StoredRecord | undefined)[] = []
+    for (const offset of offsets) {
+      const stored = offset < first || offset >= next ? [] : await this.#readOne(offset)
+      const [found] = stored
+      out.push(found === undefined ? undefined : { ...found.records.record(0), offset, at: found.at })
+    }
+    return out
+  }
+
+  /** Nothing where it was trimmed meanwhile. */
+  async #readOne(offset: Offset): Promise<readonly StoredBatch[]> {
+    try {
+      return await this.doRead(offset, { records: 1, bytes: 1 })
+    } catch (e) {
+      if (isMillraceError(e) && e.code === 'LOG_OFFSET_TRIMMED') return []
+      throw e
+    }
+  }
   /** The first record that came at `at` or later; the next offset where none did. */
   protected abstract doFindTime(at: Date): Promise<Offset>
   /** Resolves when there may be a record at `offset`, and when `signal` aborts. May resolve for nothing. */

@@ -1,6 +1,6 @@
 /** What travels through the contract of streams. Implementations are in engines/, the suite they all pass in testing/. */
 import { MillraceError } from '@millrace/sdk'
-import type { RecordBatch } from './record-batch.ts'
+import type { NewRecord, RecordBatch } from './record-batch.ts'
 
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
@@ -68,6 +68,20 @@ export interface StoredBatch {
   readonly records: RecordBatch
 }
 
+/** One record as a stream keeps it. Its body is a view of memory that others may see too: not to be changed. */
+export interface StoredRecord extends NewRecord {
+  readonly offset: Offset
+  readonly at: Date
+}
+
+/** Which records of a key are looked for. */
+export interface FindOptions {
+  /** At most so many, the newest; 1 to 10,000. */
+  readonly limit: number
+  /** Only records before this offset: the last of an answer, to go on behind it. */
+  readonly before?: Offset | undefined
+}
+
 /** How much one read answers at most. One record comes whatever its size. */
 export interface ReadLimit {
   readonly records: number
@@ -96,4 +110,6 @@ export interface EngineSupports {
   readonly durable: boolean
   /** Several processes may have the same stream open. */
   readonly shared: boolean
+  /** How {@link StreamLog.find} answers: from an index, or by reading the stream from its end. */
+  readonly find: 'index' | 'scan'
 }

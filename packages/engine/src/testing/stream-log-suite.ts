@@ -8,7 +8,7 @@ import { isMillraceError } from '@millrace/sdk'
 import { RecordBatch } from '../record-batch.ts'
 import type { StreamEngine } from '../stream-engine.ts'
 import type { StreamLog } from '../stream-log.ts'
-import { offset, type Position, type StoredBatch, type StreamName, streamName } from '../types.ts'
+import { type Offset, offset, type Position, type StoredBatch, type StreamName, streamName } from '../types.ts'
 
 export interface StreamLogSuiteOptions {
   readonly name: string
@@ -41,6 +41,40 @@ const readAll = async (log: StreamLog, from: Position, step = 7): Promise<readon
     }
     out.push(...bodies(stored))
   }
+}
+
+const keyed = (keys: readonly (string | undefined)[]): RecordBatch =>
+  RecordBatch.of(keys.map((key) => ({ key, body: Buffer.from(`of ${key}`) })))
+
+/** Keys of a stream in which some come once, one comes often, one in the first append only, and some records have none. */
+const keyedCount = 3000
+const keyAt = (i: number): string | undefined => {
+  if (i === 5) return 'early'
+  if (i % 5 === 0) return undefined
+  if (i % 5 === 1) return 'often'
+  return i % 5 === 2 ? `${i % 100} ü` : `id-${(i * 7919) % keyedCount}-${i}`
+}
+const fillKeyed = async (log: StreamLog): Promise<void> => {
+  for (let i = 0; i < keyedCount; i += 100) await log.append(keyed(Array.from({ length: 100 }, (_, k) => keyAt(i + k))))
+}
+/** Compares what is found with what was appended, from an offset on. */
+const checkKeyed = async (log: StreamLog, first: number): Promise<void> => {
+  const expected = new Map<string, bigint[]>()
+  for (let i = keyedCount - 1; i >= first; i--) {
+    const key = keyAt(i)
+    if (key !== undefined) expected.set(key, [...(expected.get(key) ?? []), BigInt(i)])
+  }
+  const sample = ['often', 'early', '2 ü', '97 ü', ...[...expected.keys()].filter((_, i) => i % 150 === 0)]
+  for (const key of sample) assert.deepEqual(await log.find(key, { limit: 10_000 }), expected.get(key) ?? [], key)
+  const often = expected.get('often') ?? []
+  let before: Offset | undefined
+  for (let i = 0; i < often.length; i += 100) {
+    const step = await log.find('often', { limit: 100, before })
+    assert.deepEqual(step, often.slice(i, i + 100))
+    before = step.at(-1)
+  }
+  for (const key of ['', 'nobody', 'oftener', 'of', 'undefined', 'null'])
+    assert.deepEqual(await log.find(key, { limit: 3 }), [], key)
 }
 
 /** A clock that stands until it is moved. */
@@ -81,6 +115,88 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
         records.map((r) => r.key),
         [undefined, 'k"é', undefined, undefined, undefined],
       )
+    })
+
+    it('gives back content types, in every piece of a batch', async () => {
+      await using t = await opened()
+      const types = [undefined, 'text/plain', undefined, 'application/avro; v=é', 'text/plain']
+      const records = types.map((contentType, i) => ({ body: Buffer.from(`${i}`), contentType }))
+      await Promise.all([
+        t.log.append(batch('json')),
+        t.log.append(RecordBatch.of(records)),
+        t.log.append(RecordBatch.of([{ key: 'k', body: Buffer.from('json too') }])),
+      ])
+      const typesFrom = async (from: number): Promise<readonly (string | undefined)[]> =>
+        (await t.log.read({ from: 'offset', offset: offset(from) })).flatMap((b) =>
+          [...b.records.records()].map((r) => r.contentType),
+        )
+      assert.deepEqual(await typesFrom(0), [undefined, ...types, undefined])
+      assert.deepEqual(await typesFrom(4), [...types.slice(3), undefined])
+      const [typed, plain] = await t.log.get([offset(2), offset(6)])
+      assert.deepEqual([typed?.contentType, typed?.key], ['text/plain', undefined])
+      assert.deepEqual([plain?.contentType, plain?.key], [undefined, 'k'])
+    })
+
+    it('gets records by their offsets, in the order asked for', async () => {
+      await using t = await opened()
+      for (let i = 0; i < 5; i++) {
+        t.clock.move(1000)
+        await t.log.append(numbered(i * 10, 10))
+      }
+      await t.log.trim(offset(12))
+      const asked = [49, 12, 30, 11, 50, 12, 0, 29, 1e15, -1].map((n) => offset(n))
+      const got = await t.log.get(asked)
+      const bodyAt = (n: number) => ({ offset: offset(n), body: `record ${n}` })
+      assert.deepEqual(
+        got.map((r) => r && { offset: r.offset, body: text(r.body) }),
+        [
+          bodyAt(49),
+          bodyAt(12),
+          bodyAt(30),
+          undefined,
+          undefined,
+          bodyAt(12),
+          undefined,
+          bodyAt(29),
+          undefined,
+          undefined,
+        ],
+      )
+      assert.equal(Number(got[0]?.at) - Number(got[1]?.at), 3000)
+      assert.deepEqual(await t.log.get([]), [])
+    })
+
+    it('finds the records of a key, newest first, in steps', async () => {
+      await using t = await opened()
+      await fillKeyed(t.log)
+      await checkKeyed(t.log, 0)
+      // Each of the newest is found as soon as it was acknowledged.
+      for (let i = 0; i < 5; i++) {
+        const { first } = await t.log.append(keyed(['fresh', undefined, `only ${i}`]))
+        assert.deepEqual(await t.log.find('fresh', { limit: 1 }), [first])
+        assert.deepEqual(await t.log.find(`only ${i}`, { limit: 2 }), [first + 2n])
+      }
+    })
+
+    it('finds no key that was trimmed, and all others', async () => {
+      await using t = await opened()
+      await fillKeyed(t.log)
+      for (const before of [1, 777, 1500, 1501, keyedCount - 3]) {
+        await t.log.trim(offset(before))
+        await checkKeyed(t.log, before)
+      }
+      await t.log.trim(offset(keyedCount))
+      assert.deepEqual(await t.log.find('often', { limit: 10 }), [])
+    })
+
+    it('finds by keys in each stream for itself', async () => {
+      await using t = await opened()
+      const other = await t.engine.create(streamName('other'))
+      await t.log.append(keyed(['a', 'b']))
+      await other.append(keyed(['b', 'c']))
+      assert.deepEqual(await other.find('a', { limit: 5 }), [])
+      assert.deepEqual(await other.find('b', { limit: 5 }), [0n])
+      assert.deepEqual(await t.log.find('b', { limit: 5 }), [1n])
     })
 
     it('keeps lines as lines, without their newlines', async () => {
@@ -269,6 +385,10 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
         () => t.log.read({ from: 'first' }, wrong),
         () => t.log.read({ from: 'last', count: -1 }),
         () => t.log.read({ from: 'time', at: new Date(Number.NaN) }),
+        () => t.log.find('k', { limit: 0 }),
+        () => t.log.find('k', { limit: 10_001 }),
+        () => t.log.find('k', { limit: 1.5 }),
+        () => t.log.get(Array.from({ length: 10_001 }, () => offset(0))),
       ])
         await assert.rejects(call, code('LOG_ARGUMENT'))
       await assert.rejects(t.log.read({ from: 'offset', offset: offset(2) }), code('LOG_OFFSET_AHEAD'))
@@ -296,6 +416,8 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
         () => b.read({ from: 'first' }),
         () => b.stat(),
         () => b.bounds(),
+        () => b.find('k', { limit: 1 }),
+        () => b.get([offset(0)]),
       ])
         await assert.rejects(call, code('STREAM_UNKNOWN'))
       for (const bad of ['', '.x', 'a/b', 'ü', 'x'.repeat(201), "a'; drop table stream; --"])
@@ -316,6 +438,8 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
         read: (log) => log.read({ from: 'first' }),
         place: (log) => log.place({ from: 'next' }),
         follow: (log) => log.follow({ from: 'first' }, { signal: new AbortController().signal }).next(),
+        find: (log) => log.find('k', { limit: 1 }),
+        get: (log) => log.get([offset(0)]),
         writer: (log) => log.writer('w'),
         trim: (log) => log.trim(offset(0)),
         setRetention: (log) => log.setRetention({}),
@@ -374,6 +498,17 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
       assert.deepEqual(await found.writer('w'), { seq: 3n, first: 0n, next: 20n })
       assert.equal((await found.append(batch('x'), { writer: { id: 'w', seq: 3n } })).isRepeated, true)
       assert.equal((await found.append(batch('x'), { writer: { id: 'w', seq: 4n } })).first, 20n)
+    })
+
+    it('finds keys when it is opened again', async () => {
+      const clock = new TestClock()
+      const engine = await options.make(clock.now)
+      const log = await engine.create(s)
+      await fillKeyed(log)
+      await log.trim(offset(1234))
+      await engine[Symbol.asyncDispose]()
+      await using again = await reopen(engine, clock.now)
+      await checkKeyed(await again.open(s), 1234)
     })
   })
 }

@@ -26,6 +26,8 @@ class MemoryStream {
   readonly createdAt: Date
   readonly waiters = new Waiters()
   readonly writers = new Map<string, WriterPlace & { readonly at: Date }>()
+  /** The offsets of each key, rising. */
+  readonly keys = new Map<string, Offset[]>()
   batches: StoredBatch[] = []
   first = 0n
   next = 0n
@@ -42,10 +44,42 @@ class MemoryStream {
     return { first: offset(this.first), next: offset(this.next) }
   }
 
+  add(batch: StoredBatch): void {
+    this.batches.push(batch)
+    batch.records.keys?.forEach((key, i) => {
+      if (key === undefined) return
+      const offsets = this.keys.get(key)
+      const place = offset(batch.first + BigInt(i))
+      if (offsets === undefined) this.keys.set(key, [place])
+      else offsets.push(place)
+    })
+  }
+
   trim(before: bigint): void {
     if (before <= this.first) return
     this.first = before
+    const touched = new Set<string | undefined>()
+    for (const { first, records } of this.batches)
+      if (first < before) for (const key of records.keys ?? []) touched.add(key)
+    for (const key of touched) if (key !== undefined) this.#forget(key)
     this.batches = this.batches.filter((b) => b.first + BigInt(b.records.count) > before)
+  }
+
+  #forget(key: string): void {
+    const left = this.keys.get(key)?.filter((o) => o >= this.first) ?? []
+    if (left.length === 0) this.keys.delete(key)
+    else this.keys.set(key, left)
+  }
+
+  /** The newest offsets of a key before `before`, newest first. */
+  find(key: string, limit: number, before: bigint): readonly Offset[] {
+    const out: Offset[] = []
+    const offsets = this.keys.get(key) ?? []
+    for (let i = offsets.length - 1; i >= 0 && out.length < limit; i--) {
+      const one = offsets[i] as Offset
+      if (one < before) out.push(one)
+    }
+    return out
   }
 }
 
@@ -84,8 +118,14 @@ class MemoryLog extends StreamLog {
     const next = offset(stream.next + BigInt(records.count))
     // The caller may use its memory again.
     const bytes = new Uint8Array(records.bytes.subarray(0, records.contentEnd))
-    const kept = new RecordBatch({ bytes, ends: records.ends.slice(), gap: records.gap, keys: records.keys?.slice() })
-    stream.batches.push({ first, at, records: kept })
+    const kept = new RecordBatch({
+      bytes,
+      ends: records.ends.slice(),
+      gap: records.gap,
+      keys: records.keys?.slice(),
+      contentTypes: records.contentTypes?.slice(),
+    })
+    stream.add({ first, at, records: kept })
     stream.next = next
     if (writer !== undefined) stream.writers.set(writer.id, { seq: writer.seq, first, next, at })
     stream.waiters.wake()
@@ -101,6 +141,11 @@ class MemoryLog extends StreamLog {
         first: String(stream.first),
       })
     return cut(stream.batches, from, limit)
+  }
+
+  protected override async doFind(key: string, limit: number, before: Offset | undefined): Promise<readonly Offset[]> {
+    const stream = this.#there
+    return stream.find(key, limit, before ?? stream.next)
   }
 
   protected override async doFindTime(at: Date): Promise<Offset> {
@@ -162,7 +207,7 @@ class MemoryLog extends StreamLog {
 
 /** An engine that keeps everything in memory. `now` is the clock of its records. */
 export class MemoryEngine extends StreamEngine {
-  readonly supports: EngineSupports = { durable: false, shared: false }
+  readonly supports: EngineSupports = { durable: false, shared: false, find: 'index' }
   readonly #streams = new Map<string, MemoryStream>()
   readonly #now: () => Date
 

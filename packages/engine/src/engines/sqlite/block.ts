@@ -17,12 +17,12 @@ export interface Block {
 
 /**
  * The content of a block, before compression: the count of records and 1 where lines lie between newlines, 32 bits each, then
- * the length of the keys' JSON text (0: no record has a key), then the end of each body, then that text, then the bodies.
- * Little-endian throughout.
+ * the length of the JSON text of keys and content types (0: no record has any), then the end of each body, then that text, then
+ * the bodies. Little-endian throughout.
  */
 export const encodeBlock = (batch: RecordBatch): Block => {
-  const { count, contentEnd, gap, keys } = batch
-  const keyText = keys === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(keys.map((k) => k ?? null)))
+  const { count, contentEnd, gap } = batch
+  const keyText = encodeTexts(batch)
   const head = 12 + 4 * count
   const content = Buffer.allocUnsafe(head + keyText.length + contentEnd)
   content.writeUInt32LE(count, 0)
@@ -36,6 +36,28 @@ export const encodeBlock = (batch: RecordBatch): Block => {
   return { count, size: batch.size, compressed, body: compressed ? packed : content }
 }
 
+interface Texts {
+  readonly keys?: readonly (string | null)[]
+  readonly contentTypes?: readonly (string | null)[]
+}
+
+const encodeTexts = ({ keys, contentTypes }: RecordBatch): Buffer => {
+  if (keys === undefined && contentTypes === undefined) return Buffer.alloc(0)
+  const texts: Texts = {
+    ...(keys === undefined ? {} : { keys: keys.map((k) => k ?? null) }),
+    ...(contentTypes === undefined ? {} : { contentTypes: contentTypes.map((t) => t ?? null) }),
+  }
+  return Buffer.from(JSON.stringify(texts))
+}
+
+const decodeTexts = (text: string): Partial<Record<keyof Texts, readonly (string | undefined)[]>> => {
+  const { keys, contentTypes } = JSON.parse(text) as Texts
+  return {
+    ...(keys === undefined ? {} : { keys: keys.map((k) => k ?? undefined) }),
+    ...(contentTypes === undefined ? {} : { contentTypes: contentTypes.map((t) => t ?? undefined) }),
+  }
+}
+
 /** The batch that a block holds. Throws where it is none: the file was damaged. */
 export const decodeBlock = (body: Uint8Array, compressed: boolean): RecordBatch => {
   const content = compressed ? zstdDecompressSync(body) : Buffer.from(body.buffer, body.byteOffset, body.length)
@@ -45,11 +67,8 @@ export const decodeBlock = (body: Uint8Array, compressed: boolean): RecordBatch 
   const head = 12 + 4 * count
   const ends = new Uint32Array(count)
   for (let i = 0; i < count; i++) ends[i] = content.readUInt32LE(12 + 4 * i)
-  const keys =
-    keyBytes === 0
-      ? undefined
-      : (JSON.parse(content.toString('utf8', head, head + keyBytes)) as (string | null)[]).map((k) => k ?? undefined)
+  const texts = keyBytes === 0 ? {} : decodeTexts(content.toString('utf8', head, head + keyBytes))
   const bytes = content.subarray(head + keyBytes)
   if (bytes.length !== (ends.at(-1) ?? 0)) throw new Error(`a block of ${count} records has ${bytes.length} bytes`)
-  return new RecordBatch({ bytes, ends, gap, keys })
+  return new RecordBatch({ bytes, ends, gap, ...texts })
 }

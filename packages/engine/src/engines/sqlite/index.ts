@@ -131,7 +131,8 @@ class SqliteLog extends StreamLog {
       shared.inFlightBytes += bytes.length
       const size = bytes.length
       try {
-        const records = { bytes, ends, gap: batch.gap, keys: batch.keys }
+        const { gap, keys, contentTypes } = batch
+        const records = { bytes, ends, gap, keys, contentTypes }
         const pending = { stream: this.#id, name: this.name, records, writer, at: shared.now().getTime() }
         const done = (await shared.writing.ask({ do: 'append', pending }, [bytes.buffer, ends.buffer])) as AppendDone
         if (!done.isRepeated) shared.followers.wake(this.#id)
@@ -236,7 +237,7 @@ const bounds = ({ first, next }: Numbers): Bounds => ({ first: offset(first), ne
 
 /** An engine on one SQLite file. */
 export class SqliteEngine extends StreamEngine {
-  readonly supports: EngineSupports = { durable: true, shared: true }
+  readonly supports: EngineSupports = { durable: true, shared: true, find: 'scan' }
   readonly #shared: Shared
 
   private constructor(shared: Shared) {

@@ -16,6 +16,7 @@ export interface PlainBatch {
   readonly ends: Uint32Array
   readonly gap: 0 | 1
   readonly keys: readonly (string | undefined)[] | undefined
+  readonly contentTypes: readonly (string | undefined)[] | undefined
 }
 
 export type Ask =
@@ -53,8 +54,8 @@ const faultOf = (e: unknown): Fault =>
 const own = (view: Uint8Array): Uint8Array => (view.buffer.byteLength === view.byteLength ? view : new Uint8Array(view))
 
 const plain = ({ first, at, records }: StoredBatch): PlainStored => {
-  const { ends, gap, keys } = records
-  return { first, at: at.getTime(), records: { bytes: own(records.bytes), ends, gap, keys } }
+  const { ends, gap, keys, contentTypes } = records
+  return { first, at: at.getTime(), records: { bytes: own(records.bytes), ends, gap, keys, contentTypes } }
 }
 
 /** Commits what has gathered, and answers each of them. */
