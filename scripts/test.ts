@@ -15,7 +15,7 @@ import { type FileResult, killAll, runFile } from './test/run-file.ts'
 import { isMissingTool, runsAlone } from './test/rules.ts'
 
 const root = process.env['MILLRACE_TEST_ROOT'] ?? resolve(fileURLToPath(new URL('..', import.meta.url)))
-const timeoutMs = Number(process.env['MILLRACE_TEST_TIMEOUT_MS'] ?? 180_000)
+const timeoutMs = Number(process.env['MILLRACE_TEST_TIMEOUT_MS'] ?? 300_000)
 const inCi = !['', 'false', '0', undefined].includes(process.env['CI'])
 const wanted = process.argv.slice(2).map((part) => part.replace(/^\.\//, ''))
 
