@@ -203,7 +203,10 @@ describe(`millrace run, killed ${wantedKills} times (seed ${seed})`, {
           // kill every run before it had done anything.
           if (kills % 4 !== 3) await after(random() * 750)
           else {
-            await until('a state is stored, or the run ends', () => child.exitCode !== null || storedPosition(dir) > before)
+            await until(
+              'a state is stored, or the run ends',
+              () => child.exitCode !== null || storedPosition(dir) > before,
+            )
             await after(random() * 200)
           }
           const family = [child.pid as number, ...childrenOf(child.pid as number)]
