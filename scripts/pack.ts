@@ -26,7 +26,7 @@ import { bundledManifest, packedCode, packedManifest, type Manifest } from './pa
 const root = resolve(fileURLToPath(new URL('..', import.meta.url)))
 const cli = join(root, 'packages/cli')
 const original = join(cli, 'package.json.original')
-const bundled = ['sdk', 'connectors', 'server'] as const
+const bundled = ['sdk', 'engine', 'connectors', 'server'] as const
 /** Files of the root that belong into the package. */
 const documents = ['LICENSE', 'README.md', 'CHANGELOG.md'] as const
 /** Folders of a package that its code reads at run time, beside `dist`. */

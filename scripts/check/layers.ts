@@ -12,6 +12,18 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   console: [],
 }
 
+/**
+ * Folder of server → the folders of server it may import besides itself and `domain`, by the beginning of a path. What is not
+ * listed may import all. Only `app.ts` builds things: everything else is handed what it uses.
+ */
+export const serverFolders: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  control: [],
+  streams: ['control/control-plane', 'control/types'],
+  api: ['control/types', 'streams', 'http'],
+  compat: ['control/types', 'streams', 'http'],
+}
+
 /** Package → the libraries of others it may import. Clients of databases and formats live in connectors only. */
 export const libraries: Readonly<Record<string, readonly string[]>> = {
   sdk: [],
@@ -70,9 +82,7 @@ const refusal = (path: string, specifier: string): string | undefined => {
       return 'leaves its package; import the package by its name'
     if (place === undefined && there !== undefined && !path.startsWith('scripts/generate'))
       return 'reaches into a package; import it by its name'
-    const inner = /^packages\/server\/src\/domain\//
-    if (inner.test(path) && !inner.test(target) && !isTest(path)) return 'domain imports no sibling'
-    return undefined
+    return isTest(path) ? undefined : insideServer(path, target)
   }
   const own = /^@millrace\/([^/]+)(?:\/(.+))?$/.exec(specifier)
   if (own !== null) {
@@ -90,6 +100,18 @@ const refusal = (path: string, specifier: string): string | undefined => {
   return place === 'sdk'
     ? 'the sdk has no dependency but node: builtins'
     : `${place} may use only ${libraries[place]?.join(', ') || 'no library'}`
+}
+
+const insideServer = (path: string, target: string): string | undefined => {
+  const root = 'packages/server/src/'
+  const folder = path.startsWith(root) ? path.slice(root.length).split('/')[0] : undefined
+  const may = folder === undefined ? undefined : serverFolders[folder]
+  const inside = target.slice(root.length)
+  if (may === undefined || inside.startsWith(`${folder}/`)) return undefined
+  if (folder === 'domain') return 'domain imports no sibling'
+  return ['domain/', ...may].some((start) => inside.startsWith(start))
+    ? undefined
+    : `${folder} of server may import only domain${may.map((one) => `, ${one}`).join('')}`
 }
 
 /** Import cycles that exist when modules are loaded, each told once from its first file. */

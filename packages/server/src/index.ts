@@ -23,3 +23,22 @@ export type { Metric } from './runner/reports.ts'
 export { runPipeline } from './runner/run-pipeline.ts'
 export type * from './runner/types.ts'
 export { type SubstreamVerdict, type VerifyOptions, type VerifyReport, verifyRun } from './runner/verify.ts'
+export * from './domain/access.ts'
+export { isUuid, type Random, RecordIds, type RecordPlace, maxIdOffset, uuidv7 } from './domain/ids.ts'
+export type { OffsetRange } from './domain/ranges.ts'
+export type * from './control/control-plane.ts'
+export * from './control/types.ts'
+export type * from './streams/logins.ts'
+export type {
+  Batches,
+  BatchPartUpload,
+  Clients,
+  Groups,
+  Records,
+  Sharing,
+  StreamCatalog,
+  StreamParts,
+  StreamService,
+  Users,
+} from './streams/stream-service.ts'
+export type * from './streams/types.ts'

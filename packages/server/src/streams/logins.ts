@@ -1,0 +1,35 @@
+/**
+ * How somebody proves who they are, apart from the form of tokens: the secrets of clients, one-time logins, passwords, what
+ * tokens are signed with, and whether one still stands.
+ */
+import type { Client, PresentedToken, SigningKey, TokenVerdict, User } from '../control/types.ts'
+import type { Actor, Principal } from '../domain/access.ts'
+
+export interface Logins {
+  /** The client with this id and secret; undefined where that is not so, in the same time whichever of both is wrong. */
+  client(id: string, secret: string): Promise<Client | undefined>
+  /** The user with this address and password; undefined where that is not so. */
+  user(email: string, password: string): Promise<User | undefined>
+  /** Uses a one-time login up. */
+  oneTime(login: string): Promise<User | undefined>
+  /** The principal's own password; at least twelve characters. Throws PASSWORD_WEAK. */
+  setPassword(p: Principal, password: string): Promise<void>
+  /**
+   * At the first start: makes the administrator and answers a login that works once, within a day. Undefined where there is
+   * an administrator who can log in. With `again` a new one for the administrator that there is.
+   */
+  firstAdministrator(options?: {
+    readonly again?: boolean
+  }): Promise<{ readonly user: User; readonly login: string } | undefined>
+  /** What signs now; made at the first start, the same on all managers. 32 secret bytes. */
+  signingKey(): Promise<SigningKey>
+  /** All that tokens may be signed with, the newest first. */
+  signingKeys(): Promise<readonly SigningKey[]>
+  /** A new key signs from now on; older ones check for as long as a token lives. */
+  rotateSigningKey(p: Principal): Promise<void>
+  /** Whether a token still stands: looked up every time. */
+  check(token: PresentedToken): Promise<TokenVerdict>
+  revokeToken(p: Principal, token: { readonly id: string; readonly expiresAt: Date }): Promise<void>
+  /** No token of the actor that was issued up to now is good any more. An actor its own, an administrator anybody's. */
+  revokeAllTokens(p: Principal, actor: Actor): Promise<void>
+}
