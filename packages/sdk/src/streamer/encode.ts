@@ -69,7 +69,9 @@ export class RecordEncoder {
       return this.encode(this.#open(lines), extractedAt)
     this.#emitted.records += count
     if (this.#digests) this.#digest(lines, around)
-    return this.#version === '' || around === undefined ? lines : this.#versioned(lines, count, around)
+    return this.#version === '' || around === undefined || around.versioned === true
+      ? lines
+      : this.#versioned(lines, count, around)
   }
 
   /** The same lines with the version behind each record. */

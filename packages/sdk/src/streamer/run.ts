@@ -227,6 +227,7 @@ class Sync {
       bookmark: selected.fullTable ? undefined : this.#state.bookmarkOf(substream),
       fields: selected.fields,
       together: new Set([...desks.keys()].filter((n) => n !== substream.name)),
+      version: desk.version,
     }
     const reading = new Reading()
     try {

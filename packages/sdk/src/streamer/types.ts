@@ -42,19 +42,29 @@ export interface SubstreamContext<C extends ConfigSpec = ConfigSpec> extends Str
   readonly fields: ReadonlySet<string> | undefined
   /** Substreams whose records are to come out of this same reading, by {@link recordsOf}: see `readWith`. */
   readonly together: ReadonlySet<string>
+  /** The version of a versioned substream, for who writes lines: see {@link EncodedRecords}. The runner adds it elsewhere. */
+  readonly version: number | undefined
+}
+
+/** Bytes of a RECORD line that are not its record. */
+export interface AroundRecord {
+  readonly before: number
+  readonly after: number
+  readonly versioned?: boolean
 }
 
 /**
  * Records already written as RECORD lines, each ending in a newline: the way to millions a second.
  *
  * `around` says how many bytes of each line stand before and behind the record (the newline not counted), where that is
- * the same on all of them; books can then be kept without looking for it.
+ * the same on all of them; books can then be kept without looking for it. With `versioned` the lines say `version` of the context
+ * themselves, where there is one; else it is put into each of them.
  */
 export class EncodedRecords {
   readonly lines: Uint8Array
   readonly count: number
-  readonly around: { readonly before: number; readonly after: number } | undefined
-  constructor(lines: Uint8Array, count: number, around?: { readonly before: number; readonly after: number }) {
+  readonly around: AroundRecord | undefined
+  constructor(lines: Uint8Array, count: number, around?: AroundRecord) {
     this.lines = lines
     this.count = count
     this.around = around

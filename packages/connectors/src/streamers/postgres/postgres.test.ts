@@ -17,7 +17,6 @@ import {
 } from '@millrace/sdk'
 import { streamerSuite } from '@millrace/sdk/testing'
 import { findPostgres, type PostgresServer, type TestDatabase } from '../../testing/services/postgres.ts'
-import { CopyLines } from './copy-out.ts'
 import { postgres } from './index.ts'
 
 const server: PostgresServer = await findPostgres()
@@ -318,19 +317,3 @@ if (skip === false) {
     stops: 3,
   })
 }
-
-describe('what COPY sends', () => {
-  it('is cut into lines wherever a chunk ends, escapes taken away', () => {
-    const sent = Buffer.from('{"a":"x"}\n{"b":"q\\\\"\\\\n"}\n{"c":\\n1}\n{"d":"\\\\\\\\"}\n')
-    const expected = '{"a":"x"}\n{"b":"q\\"\\n"}\n{"c": 1}\n{"d":"\\\\"}\n'
-    for (let cut = 0; cut <= sent.length; cut++) {
-      const lines = new CopyLines()
-      const found = [sent.subarray(0, cut), sent.subarray(cut)].flatMap((chunk) => lines.push(chunk) ?? [])
-      assert.equal(Buffer.concat(found.map((f) => f.bytes)).toString(), expected)
-      assert.equal(
-        found.reduce((n, f) => n + f.count, 0),
-        4,
-      )
-    }
-  })
-})

@@ -13,9 +13,11 @@ import type { Client } from 'pg'
 import { connectPostgres } from '../../postgres/connect.ts'
 import { translatePostgres } from '../../postgres/failures.ts'
 import { type ConnectionTarget, nameOf } from '../../postgres/settings.ts'
-import { CopyLines } from './copy-out.ts'
+import { CopyOut } from './copy-out.ts'
+import { CopyRows } from './copy-rows.ts'
 import type { SourceTable } from './tables.ts'
-import { type Column, quoteName, quoteText, selected } from './types.ts'
+import { type Column, quoteName, quoteText } from './types.ts'
+import { spellingOf } from './values.ts'
 
 const NEWLINE = 10
 
@@ -56,21 +58,17 @@ const placeOf = (kept: Json | undefined, column: string): KeyPlace | undefined =
   return kept['column'] === column && kept['value'] !== undefined ? { column, value: kept['value'] } : undefined
 }
 
-/** A name that no column has: it would be taken for the column. */
-const alias = '"a row of millrace"'
-
-/** The statement that gives the rows of a table as RECORD lines. */
+/** The statement that gives the values of these columns; of those that {@link spellingOf} leaves to the server, their JSON. */
 const copySql = (
   table: SourceTable,
-  prefix: string,
   columns: readonly Column[],
   key: { readonly column: Column; readonly from: KeyPlace | undefined } | undefined,
 ): string => {
   // Rows of tables that inherit from it come with those.
   const from = `${table.isPlain ? 'ONLY ' : ''}${quoteName(table.schema)}.${quoteName(table.name)}`
-  const rows = `SELECT ${columns.map(selected).join(', ')} FROM ${from}`
+  const values = columns.map((c) => (spellingOf(c) === 'server' ? `to_json(${quoteName(c.name)})` : quoteName(c.name)))
   const order = key === undefined ? '' : ` WHERE ${conditionOf(key)} ORDER BY ${quoteName(key.column.name)}`
-  return `COPY (SELECT${quoteText(prefix)} || row_to_json(${alias})::text || '}' FROM (${rows}${order}) ${alias}) TO STDOUT`
+  return `COPY (SELECT ${values.join(', ')} FROM ${from}${order}) TO STDOUT`
 }
 
 const conditionOf = ({ column, from }: { readonly column: Column; readonly from: KeyPlace | undefined }): string => {
@@ -91,8 +89,8 @@ export interface Reading {
 }
 
 /**
- * The rows of a table, as RECORD lines that the server itself makes, in one statement and so of one moment. With a replication key in
- * its order, each block followed by how far it got. What the server sends waits in the connection while nobody asks.
+ * The rows of a table as RECORD lines, in one statement and so of one moment. With a replication key in its order, each block
+ * followed by how far it got. What the server sends waits in the connection while nobody asks.
  */
 export async function* readTable(
   { target, table, replicationKey }: Reading,
@@ -102,29 +100,32 @@ export async function* readTable(
     (c) =>
       ctx.fields === undefined || ctx.fields.has(c.name) || table.keys.includes(c.name) || c.name === replicationKey,
   )
-  const prefix = `{"type":"RECORD","stream":${JSON.stringify(table.substream)},"record":`
-  const around = { before: Buffer.byteLength(prefix), after: 1 }
+  const before = `{"type":"RECORD","stream":${JSON.stringify(table.substream)},"record":`
+  const after = ctx.version === undefined ? '}' : `,"version":${ctx.version}}`
+  const around = { before: Buffer.byteLength(before), after: after.length, versioned: true }
+  const columns = wanted.map((c) => ({ name: c.name, spelling: spellingOf(c) }))
   const key = table.columns.find((c) => c.name === replicationKey)
   const place = key === undefined ? undefined : { column: key, from: placeOf(ctx.bookmark, key.name) }
-  const { to } = await import('pg-copy-streams')
   const client = await openSource(target)
   // Ending the connection ends a statement that waits for the server.
-  const stop = (): void => void client.end().catch(() => {})
+  const stop = (): void => void client.connection.stream.destroy()
   ctx.signal.addEventListener('abort', stop, { once: true })
+  let isRead = false
   try {
-    const lines = new CopyLines()
-    for await (const chunk of client.query(to(copySql(table, prefix, wanted, place)))) {
-      const found = lines.push(chunk as Buffer)
-      if (found === undefined) continue
-      yield new EncodedRecords(found.bytes, found.count, around)
-      const greatest = key === undefined ? undefined : greatestValue(found.bytes, key, table)
+    const copy = client.query(new CopyOut(copySql(table, wanted, place), new CopyRows({ columns, before, after })))
+    for await (const lines of copy.lines()) {
+      yield new EncodedRecords(lines.bytes, lines.count, around)
+      const greatest = key === undefined ? undefined : greatestValue(lines.bytes, key, table)
       if (key !== undefined && greatest !== undefined) yield bookmark({ column: key.name, value: greatest })
     }
+    isRead = true
   } catch (e) {
     if (ctx.signal.aborted) return
     throw failureOf(e, target, table)
   } finally {
     ctx.signal.removeEventListener('abort', stop)
+    // What the server still has to send is not waited for.
+    if (!isRead) stop()
     await client.end().catch(() => {})
   }
 }

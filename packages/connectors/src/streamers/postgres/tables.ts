@@ -23,11 +23,13 @@ interface ColumnRow {
   readonly type: string
   readonly kind: string
   readonly is_array: boolean
+  readonly is_text: boolean
   readonly is_nullable: boolean
   readonly key_place: number | null
 }
 
 // A partition is read with the table that it is a part of. Of a domain the type below it, of an array that of its elements.
+// What is numbered from 16384 on did not come with the server: only of such types row_to_json uses a cast to json.
 const columnsSql = `
 with recursive base (oid, typname, typtype, typelem, typcategory) as (
   select t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.oid as of, t.typbasetype from pg_type t
@@ -37,10 +39,11 @@ with recursive base (oid, typname, typtype, typelem, typcategory) as (
   select r.of, t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.typbasetype
   from resolved r join pg_type t on t.oid = r.typbasetype where r.typtype = 'd'
 ), types as (
-  select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.typcategory = 'A' as is_array
+  select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.typcategory = 'A' as is_array,
+    r.oid < 16384 or r.typtype = 'e' and not exists (select from pg_cast k where k.castsource = r.oid and k.casttarget = 'json'::regtype and k.castmethod = 'f') as is_text
   from resolved r left join pg_type e on r.typcategory = 'A' and e.oid = r.typelem where r.typtype <> 'd'
 )
-select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array,
+select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array, t.is_text,
   not a.attnotnull as is_nullable, array_position(i.indkey::int2[], a.attnum) as key_place
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
@@ -99,6 +102,7 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
         type: c.type,
         kind: c.kind,
         isArray: c.is_array,
+        isText: c.is_text,
         isNullable: c.is_nullable,
       })),
       keys: keyed.toSorted((a, b) => (a.key_place as number) - (b.key_place as number)).map((c) => c.column),

@@ -1,4 +1,4 @@
-/** Types of PostgreSQL as JSON Schema, by what `row_to_json` makes of their values. */
+/** Types of PostgreSQL as JSON Schema, of their values (values.ts). */
 import type { JsonObject } from '@millrace/sdk'
 
 /** A column as the catalog of the server has it; of a domain, the type below it. */
@@ -9,6 +9,8 @@ export interface Column {
   /** pg_type.typtype: b base, c composite, e enum, r range, m multirange. */
   readonly kind: string
   readonly isArray: boolean
+  /** Whether its JSON can be told from its text: it came with the server, or is an enum, and no cast to json says otherwise. */
+  readonly isText: boolean
   readonly isNullable: boolean
 }
 
@@ -59,12 +61,3 @@ export const quoteName = (name: string): string => `"${name.replaceAll('"', '""'
 
 /** Text as a literal that is read the same whatever standard_conforming_strings says. */
 export const quoteText = (text: string): string => ` E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
-
-/**
- * A column as it is selected. Times without a zone are taken as UTC, as there is no other time that they can be meant to be
- * by somebody who does not know where they were written.
- */
-export const selected = ({ name, type, kind, isArray }: Column): string =>
-  kind === 'b' && type === 'timestamp' && !isArray
-    ? `${quoteName(name)} AT TIME ZONE 'UTC' AS ${quoteName(name)}`
-    : quoteName(name)
