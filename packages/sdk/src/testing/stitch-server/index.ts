@@ -5,9 +5,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { gunzipSync } from 'node:zlib'
 import type { JsonObject } from '../../message/json.ts'
+import {
+  type ImportKind,
+  importAccepted,
+  importStatus,
+  maxImportBytes,
+  maxImportMessages,
+  notAuthorized,
+  readImport,
+  refuseMediaType,
+  refuseMethod,
+  tooLarge,
+} from '../../stitch/request.ts'
+import type { StitchRules, Verdict } from '../../stitch/rules.ts'
 import { type SeenRequest, sendJson, startHttpServer } from '../http-server.ts'
 import { violationOf } from '../schema-check.ts'
-import { readBatch, readPush, type StitchRules, type Verdict } from './rules.ts'
 import { StitchTables } from './tables.ts'
 
 /** What happens to one request that would have been accepted. */
@@ -47,11 +59,14 @@ export interface StitchServer extends AsyncDisposable {
   revoke(): void
 }
 
-const defaultMaxBody = 20 * 1024 * 1024
-
 /** Starts one. Its token is `stitch-token` and its client 7723 unless said otherwise. */
 export const startStitchServer = async (options: StitchServerOptions = {}): Promise<StitchServer> => {
-  const { token = 'stitch-token', clientId = 7723, maxBodyBytes = defaultMaxBody, maxMessages = 20_000 } = options
+  const {
+    token = 'stitch-token',
+    clientId = 7723,
+    maxBodyBytes = maxImportBytes,
+    maxMessages = maxImportMessages,
+  } = options
   const rules: StitchRules = { clientId, maxMessages, violation: options.violation ?? plainViolation }
   const bodies: string[] = []
   const tables = new Map<string, StitchTables>()
@@ -77,34 +92,24 @@ export const startStitchServer = async (options: StitchServerOptions = {}): Prom
 
   const verdictOf = (request: SeenRequest): Verdict => {
     const path = new URL(request.url, 'http://x').pathname
-    const type = String(request.headers['content-type'] ?? '')
-      .split(';')[0]
-      ?.trim()
-    const kind = /\/v2\/import\/(batch|push|validate)$/.exec(path)?.[1]
+    const kind = /\/v2\/import\/(batch|push|validate)$/.exec(path)?.[1] as ImportKind | undefined
     if (kind === undefined) return { refusal: { status: 404, body: { error: 'Not Found' } } }
-    if (request.method !== 'POST') return { refusal: { status: 405, body: 'Method not allowed.' } }
-    if (request.headers.authorization !== `Bearer ${token}` || isRevoked)
-      return { refusal: { status: 401, body: { message: 'Not Authorized' } } }
-    if (kind === 'batch' && type !== 'application/json')
-      return { refusal: { status: 415, body: 'Content-Type must be application/json' } }
-    if (type !== 'application/json' && type !== 'application/transit+json') {
-      const message = `Unsupported content-type ${type}. Please send application/json or application/transit+json`
-      return { refusal: { status: 415, body: { status: 'ERROR', message } } }
-    }
+    const head = { kind, method: request.method, contentType: request.headers['content-type'] }
+    const wrongMethod = refuseMethod(head)
+    if (wrongMethod !== undefined) return { refusal: wrongMethod }
+    if (request.headers.authorization !== `Bearer ${token}` || isRevoked) return { refusal: notAuthorized }
+    const wrongType = refuseMediaType(head)
+    if (wrongType !== undefined) return { refusal: wrongType }
     const text = textOf(request)
     const bytes = Buffer.byteLength(text)
-    if (bytes > maxBodyBytes) {
-      const message = `Request rejected: request size (${bytes}s bytes) exceeds the maximum`
-      return { refusal: { status: 413, body: { status: 'ERROR', message } } }
-    }
-    return kind === 'batch' ? readBatch(text, rules) : readPush(text, type === 'application/transit+json', rules)
+    return bytes > maxBodyBytes ? { refusal: tooLarge(bytes) } : readImport(text, head, rules)
   }
 
   const server = await startHttpServer(async (request, response) => {
     if (options.latencyMs !== undefined) await new Promise((resolve) => setTimeout(resolve, options.latencyMs))
     const path = new URL(request.url, 'http://x').pathname
     if (path.endsWith('/v2/import/status') && request.method === 'GET') {
-      sendJson(response, { name: 'pipeline.gate', version: '1', revision: 'test', status: 'OK', reason: null })
+      sendJson(response, importStatus('1'))
       return
     }
     const { verdict, fault } = judge(request)
@@ -125,8 +130,7 @@ export const startStitchServer = async (options: StitchServerOptions = {}): Prom
         sendJson(response, { status: 'Accepted', message: 'The batch is queued to be processed.' }, { status: 202 })
         return
       default:
-        if (path.endsWith('/validate')) sendJson(response, { status: 'OK', message: 'Batch is valid!' })
-        else accept(response)
+        accept(response, path.endsWith('/validate') ? 'validate' : 'push')
     }
   })
   return {
@@ -145,8 +149,10 @@ export const startStitchServer = async (options: StitchServerOptions = {}): Prom
 const textOf = ({ headers, body }: SeenRequest): string =>
   (headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body).toString()
 
-const accept = (response: ServerResponse<IncomingMessage>): void =>
-  sendJson(response, { status: 'OK', message: 'Batch Accepted!' }, { status: 201 })
+const accept = (response: ServerResponse<IncomingMessage>, kind: ImportKind): void => {
+  const { status, body } = importAccepted(kind)
+  sendJson(response, body, { status })
+}
 
 const plainViolation = (schema: JsonObject, record: JsonObject): string | undefined => {
   const found = violationOf(schema, record)

@@ -1,5 +1,5 @@
 import { encodeJson, type JsonObject } from '../../message/json.ts'
-import type { StitchMessage } from './rules.ts'
+import type { StitchMessage } from '../../stitch/rules.ts'
 
 interface Row {
   readonly sequence: bigint

@@ -2,8 +2,8 @@
  * What the Stitch Import API takes and what it says of everything else, by its documentation and by what its clients
  * expect of it (docs/reference/stitch.md). Pure: a body in, what is to be stored or an answer out.
  */
-import { Decimal, isObject, type Json, type JsonObject, parseExact } from '../../message/json.ts'
-import { decodeTransit, toJson } from '../../message/transit.ts'
+import { Decimal, isObject, type Json, type JsonObject, parseExact } from '../message/json.ts'
+import { decodeTransit, toJson } from '../message/transit.ts'
 
 /** One change of a table, as a batch or a push brought it. */
 export interface StitchMessage {
