@@ -55,7 +55,9 @@ export const testLibraries: readonly string[] = [
   '@octokit/fixtures',
 ]
 
-const isTest = (path: string): boolean => path.endsWith('.test.ts')
+// What server has in its folders `testing` is its own: it is not exported.
+const isTest = (path: string): boolean =>
+  path.endsWith('.test.ts') || /^packages\/server\/src\/.*\/testing\//.test(path)
 const placeOf = (path: string): string | undefined => /^packages\/([^/]+)\/src\//.exec(path)?.[1]
 const libraryOf = (specifier: string): string =>
   specifier

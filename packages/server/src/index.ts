@@ -42,3 +42,4 @@ export type {
   Users,
 } from './streams/stream-service.ts'
 export type * from './streams/types.ts'
+export { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'

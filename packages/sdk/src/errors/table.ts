@@ -67,6 +67,19 @@ export const errorCodes = [
   'LOG_UNAVAILABLE',
   'LOG_FULL',
   'LOG_DAMAGED',
+  'CONTROL_UNAVAILABLE',
+  'CONTROL_UNUSABLE',
+  'CONTROL_ARGUMENT',
+  'ACTOR_UNKNOWN',
+  'USER_EXISTS',
+  'LAST_OWNER',
+  'GROUP_EXISTS',
+  'GROUP_UNKNOWN',
+  'LEASE_UNKNOWN',
+  'SCHEMA_UNKNOWN',
+  'KEY_UNKNOWN',
+  'BATCH_UNKNOWN',
+  'SUBSCRIPTION_UNKNOWN',
   'INTERRUPTED',
   'INTERNAL',
 ] as const
@@ -392,6 +405,58 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   LOG_DAMAGED: never(exitCodes.ourBug, 500)(
     (d) => `${d['what']}: ${d['why']}`,
     () => 'Restore the log of the streams from a backup.',
+  ),
+  CONTROL_UNAVAILABLE: later(exitCodes.unavailable, 503)(
+    (d) => `${d['what']}: ${d['why']}`,
+    () => 'Check that the database of the control plane answers and may be written, and try again.',
+  ),
+  CONTROL_UNUSABLE: afterFix(exitCodes.settings, 503)(
+    (d) => `${d['what']} cannot be used as a control plane: ${d['why']}`,
+    () => 'Restore it from a backup, or use the Millrace that wrote it.',
+  ),
+  CONTROL_ARGUMENT: usage(
+    (d) => String(d['why']),
+    () => 'Correct what is asked for.',
+  ),
+  ACTOR_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `there is no ${d['type'] ?? 'actor'} "${d['id']}" here`,
+    () => 'Look for its id in the list of clients, of users, or of what was granted on the stream.',
+  ),
+  USER_EXISTS: afterFix(exitCodes.settings, 409)(
+    (d) => `there is a user ${d['email']} already`,
+    () => 'Use that user, or another address.',
+  ),
+  LAST_OWNER: afterFix(exitCodes.settings, 409)(
+    (d) => `${d['what']} would be left without an owner`,
+    () => 'Make somebody else an owner first, or delete the stream.',
+  ),
+  GROUP_EXISTS: afterFix(exitCodes.settings, 409)(
+    (d) => `the stream has a group "${d['group']}" already`,
+    () => 'Choose another name, or use that group.',
+  ),
+  GROUP_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no group "${d['group']}"`,
+    () => 'Create the group, or look for its name in the list of groups.',
+  ),
+  LEASE_UNKNOWN: never(exitCodes.badData, 409)(
+    (d) => `group ${d['group']} has no lease ${d['lease']}: it was settled, or not acknowledged in time`,
+    () => 'Others may be at work on these records: claim again, and extend a lease before it ends.',
+  ),
+  SCHEMA_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no schema "${d['schema']}"`,
+    () => 'Look for its id in the list of schemas.',
+  ),
+  KEY_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no public key "${d['key']}"`,
+    () => 'Look for its id in the list of keys.',
+  ),
+  BATCH_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no batch "${d['batch']}"`,
+    () => 'Begin the batch anew.',
+  ),
+  SUBSCRIPTION_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no subscription "${d['subscription']}"`,
+    () => 'Look for its id in the list of subscriptions.',
   ),
   INTERRUPTED: later(exitCodes.interrupted, 503)(
     (d) => `stopped by ${d['signal'] ?? 'request'}`,

@@ -171,7 +171,7 @@ export interface GroupsPlane {
   /** Gives a lease back, or only ranges of it, to be handed out again; after the last try, a dead letter. Throws LEASE_UNKNOWN. */
   nack(of: GroupOf, settle: Settle & { readonly reason: string }): Promise<void>
   /** More time for a lease. Throws LEASE_UNKNOWN. */
-  extend(of: GroupOf, lease: string, at: Date, until: Date): Promise<Lease>
+  extend(of: GroupOf, lease: string, until: Date): Promise<Lease>
   deadLetters(of: GroupOf, query: PageQuery): Promise<Page<DeadLetter>>
   /** Puts dead letters away for good; answers how many were there. */
   dropDeadLetters(act: Act, of: GroupOf, offsets: readonly bigint[]): Promise<number>

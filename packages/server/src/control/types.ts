@@ -235,8 +235,10 @@ export interface Group {
 }
 
 /** Records that one consumer of a group has until a time. */
-export interface Lease extends OffsetRange {
+export interface Lease {
   readonly id: string
+  /** One range when it is handed out; what is left of it after a part was settled. */
+  readonly ranges: readonly OffsetRange[]
   readonly consumer: string
   readonly until: Date
   /** 1 the first time these records are handed out. */

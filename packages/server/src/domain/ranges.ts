@@ -6,8 +6,11 @@ export interface OffsetRange {
   readonly next: bigint
 }
 
-// Math.min and Math.max take no bigints.
-const ordered = (a: bigint, b: bigint): readonly [bigint, bigint] => (a <= b ? [a, b] : [b, a])
+/** The greater of two: Math.max takes no bigints. */
+export const later = (a: bigint, b: bigint): bigint => {
+  if (a < b) return b
+  return a
+}
 
 /** Puts ranges in order and joins those that overlap or touch. Empty ones are left out. */
 export const normalised = (ranges: readonly OffsetRange[]): readonly OffsetRange[] => {
@@ -68,7 +71,7 @@ export const intersect = (a: readonly OffsetRange[], b: readonly OffsetRange[]):
     const x = a[i] as OffsetRange
     const y = b[j] as OffsetRange
     const endsSooner = x.next < y.next
-    const [, first] = ordered(x.first, y.first)
+    const first = later(x.first, y.first)
     const next = endsSooner ? x.next : y.next
     if (first < next) out.push({ first, next })
     if (endsSooner) i++

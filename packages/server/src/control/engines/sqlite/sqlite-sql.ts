@@ -1,0 +1,134 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { MillraceError } from '@millrace/sdk'
+import type { Param, Queries, Row, Sql, Transaction } from '../../sql/sql.ts'
+import { inOurWords, openForReading, openForWriting } from './database.ts'
+
+/** Transactions that share one commit at most. */
+const maxTogether = 64
+
+/** The statements of one connection, prepared once. */
+class Statements implements Transaction {
+  readonly #db: DatabaseSync
+  readonly #path: string
+  readonly #prepared = new Map<string, StatementSync>()
+
+  constructor(db: DatabaseSync, path: string) {
+    this.#db = db
+    this.#path = path
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#prepared.get(sql)
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql)
+      statement.setReadBigInts(true)
+      this.#prepared.set(sql, statement)
+    }
+    return statement
+  }
+
+  async all(sql: string, ...params: readonly Param[]): Promise<readonly Row[]> {
+    return this.#ask(() => this.#statement(sql).all(...params))
+  }
+
+  async get(sql: string, ...params: readonly Param[]): Promise<Row | undefined> {
+    return this.#ask(() => this.#statement(sql).get(...params))
+  }
+
+  async run(sql: string, ...params: readonly Param[]): Promise<number> {
+    return this.#ask(() => Number(this.#statement(sql).run(...params).changes))
+  }
+
+  /** There is one writer at a time. */
+  async lock(): Promise<void> {}
+
+  #ask<T>(work: () => T): T {
+    if (!this.#db.isOpen) throw new MillraceError('CONTROL_UNAVAILABLE', { what: this.#path, why: 'it was closed' })
+    try {
+      return work()
+    } catch (e) {
+      throw inOurWords(this.#path, e)
+    }
+  }
+}
+
+interface Waiting {
+  run(tx: Transaction): Promise<unknown>
+  resolve(value: unknown): void
+  reject(e: unknown): void
+}
+
+/**
+ * A SQLite file with one writer, and a reader that never waits for it. Transactions that come while one is being committed share the next
+ * commit, each undone alone where it fails: what is on the disk costs one flush for all.
+ */
+export class SqliteSql implements Sql {
+  readonly read: Queries
+  readonly #path: string
+  readonly #writing: DatabaseSync
+  readonly #reading: DatabaseSync
+  readonly #tx: Statements
+  #waiting: Waiting[] = []
+  #running: Promise<void> | undefined
+  #isClosed = false
+
+  /** Throws CONTROL_UNUSABLE. */
+  constructor(path: string) {
+    this.#path = path
+    this.#writing = openForWriting(path)
+    this.#reading = openForReading(path)
+    this.#tx = new Statements(this.#writing, path)
+    this.read = new Statements(this.#reading, path)
+  }
+
+  write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    if (this.#isClosed)
+      return Promise.reject(new MillraceError('CONTROL_UNAVAILABLE', { what: this.#path, why: 'it was closed' }))
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ run: work, resolve: resolve as (value: unknown) => void, reject })
+      this.#running ??= this.#drain()
+    })
+  }
+
+  async #drain(): Promise<void> {
+    // After what the event loop has at hand, so that requests of one turn come together.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.#waiting.length > 0) await this.#commit(this.#waiting.splice(0, maxTogether))
+    this.#running = undefined
+  }
+
+  /** Nothing here waits for anything but the disk, so no other transaction comes between. */
+  async #commit(together: readonly Waiting[]): Promise<void> {
+    const done: (() => void)[] = []
+    try {
+      this.#writing.exec('begin immediate')
+      for (const { run, resolve, reject } of together) {
+        this.#writing.exec('savepoint one')
+        try {
+          const value = await run(this.#tx)
+          done.push(() => resolve(value))
+        } catch (e) {
+          this.#writing.exec('rollback to one')
+          done.push(() => reject(e))
+        }
+        this.#writing.exec('release one')
+      }
+      this.#writing.exec('commit')
+    } catch (e) {
+      // A full disk, say: SQLite may have undone all by itself already.
+      if (this.#writing.isOpen && this.#writing.isTransaction) this.#writing.exec('rollback')
+      const error = inOurWords(this.#path, e)
+      for (const { reject } of together) reject(error)
+      return
+    }
+    for (const settle of done) settle()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#running
+    this.#reading.close()
+    this.#writing.close()
+  }
+}
