@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -124,3 +126,27 @@ test('signals in quick succession count as one', async () => {
   assert.equal((await collected(child)).code, 130)
   assert.match(last.trimEnd().split('\n').at(-1) ?? '', /^\{"type":"STATE"/)
 })
+
+for (const command of ['persister', 'run'] as const)
+  test(`Ctrl-C once while a destination does not answer ends: ${command}`, async () => {
+    using folder = temporaryFolder()
+    const silent = createServer()
+    silent.listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const url = `postgresql://someone@127.0.0.1:${(silent.address() as AddressInfo).port}/db`
+    const asked = once(silent, 'connection') as Promise<[Socket]>
+    const args =
+      command === 'persister'
+        ? ['persister', 'postgres', '--url', url]
+        : ['run', '--from', 'hello', '--to', 'postgres', '--to.url', url]
+    const child = start([...args, '--log-format', 'text'], { cwd: folder.path })
+    const ended = collected(child)
+    const [socket] = await asked
+    child.kill('SIGINT')
+    const { code, stderr } = await ended
+    socket.destroy()
+    silent.close()
+    assert.equal(code, 130, stderr)
+    assert.match(stderr, /stopped by SIGINT/)
+    assert.doesNotMatch(stderr, /\n\s+at /)
+  })

@@ -12,6 +12,7 @@ import { readBatchFiles } from '../message/batch-files.ts'
 import { type ReaderOptions, readMessages } from '../message/reader.ts'
 import type { RecordLines } from '../message/record-lines.ts'
 import type { Message } from '../message/types.ts'
+import { signalName } from '../process/signal-name.ts'
 import { AcknowledgedRelease } from './acknowledged.ts'
 import { Intake, StopAt } from './intake.ts'
 import { FlushRelease, type Release } from './release.ts'
@@ -28,17 +29,43 @@ const progressMs = 200
 export const runPersister = async (persister: Persister, options: PersisterRunOptions): Promise<PersisterRunResult> => {
   if (options.onInvalid === 'dead-letter' && options.keepDeadLetters === undefined && options.report === undefined)
     throw new MillraceError('COMMAND_USAGE', { why: 'dead letters need somewhere to be kept' })
-  const session = await persister.open({
-    config: options.config as never,
-    log: options.log,
-    signal: options.kill ?? new AbortController().signal,
-    startsOver: options.startsOver === true,
-    ...(options.relay === undefined ? {} : { relay: options.relay }),
-  })
+  const session = await openUnlessStopped(
+    persister.open({
+      config: options.config as never,
+      log: options.log,
+      signal: options.kill ?? new AbortController().signal,
+      startsOver: options.startsOver === true,
+      ...(options.relay === undefined ? {} : { relay: options.relay }),
+    }),
+    options.signal,
+  )
   try {
     return await new PersisterRun(persister, session, options).run()
   } finally {
     await session[Symbol.asyncDispose]()
+  }
+}
+
+/**
+ * A destination that does not answer must not hold up a polite stop: nothing has been read yet, so there is nothing to
+ * finish. Throws INTERRUPTED; a session that comes after all is closed.
+ */
+const openUnlessStopped = async (opening: Promise<PersisterSession>, stop: AbortSignal): Promise<PersisterSession> => {
+  if (stop.aborted) return await opening
+  const stopped = Promise.withResolvers<never>()
+  const give = (): void => stopped.reject(new MillraceError('INTERRUPTED', { signal: signalName(stop) }))
+  stop.addEventListener('abort', give, { once: true })
+  try {
+    return await Promise.race([opening, stopped.promise])
+  } catch (e) {
+    if (stop.aborted)
+      void opening.then(
+        async (session) => await session[Symbol.asyncDispose](),
+        () => {}, // nobody waits for it any more
+      )
+    throw e
+  } finally {
+    stop.removeEventListener('abort', give)
   }
 }
 

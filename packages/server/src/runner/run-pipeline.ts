@@ -23,6 +23,7 @@ import {
   isMillraceError,
   Lines,
   MillraceError,
+  signalName,
   toMillraceError,
 } from '@millrace/sdk'
 import { totals, withEmitted } from '../domain/books.ts'
@@ -546,10 +547,4 @@ class PipelineRun {
   #tell(event: RunEvent): void {
     this.#options.onEvent?.(event)
   }
-}
-
-/** The name of the signal that stopped the run, where the reason of the abort says it. */
-const signalName = (signal: AbortSignal | undefined): string | undefined => {
-  const said = signal?.reason instanceof DOMException ? signal.reason.message : signal?.reason
-  return typeof said === 'string' && /^SIG[A-Z]+$/.test(said) ? said : undefined
 }
