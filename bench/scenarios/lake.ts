@@ -1,7 +1,7 @@
 import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { builtInPersisters, builtInStreamers, loadGate } from '@millrace/connectors'
-import { runPersister, runStreamer, silentLogger } from '@millrace/sdk'
+import { type Persister, runPersister, runStreamer, type Streamer, silentLogger } from '@millrace/sdk'
 import { DuckDBInstance } from '@duckdb/node-api'
 import type { DataFiles, Run, Scenario, Subject } from '../harness.ts'
 
@@ -17,17 +17,24 @@ const inFolder = async <T>(data: DataFiles, use: (dir: string) => Promise<T>): P
   }
 }
 
+/** What is loaded before the clock starts, as DuckDB is. */
+const loadPersister = async (): Promise<{ readonly persister: Persister; readonly gate: Gate }> => ({
+  persister: await builtInPersisters().get('parquet'),
+  gate: await loadGate(),
+})
+type Gate = Awaited<ReturnType<typeof loadGate>>
+
 /** The wide file into Parquet files, validated, as `millrace persister parquet` does. */
-const persistParquet: Run = async (data) =>
+const persistParquet: Run = async (data, prepared) =>
   await inFolder(data, async (path) => {
-    const persister = await builtInPersisters().get('parquet')
+    const { persister, gate } = prepared as Awaited<ReturnType<typeof loadPersister>>
     const { books } = await runPersister(persister, {
       config: { ...defaultsOf(persister.config), path },
       input: createReadStream(data.wide, { highWaterMark: 256 * 1024 }),
       writeState: () => {},
       log: silentLogger,
       signal: new AbortController().signal,
-      compileSchema: (await loadGate()).compileSchema,
+      compileSchema: gate.compileSchema,
     })
     return Object.values(books).reduce((n, b) => n + b.stored.records, 0)
   })
@@ -54,7 +61,7 @@ export const parquetPersister: Scenario = {
   title: '→ parquet',
   subjects: [
     { name: 'DuckDB itself, copy (read_json) to, wide', run: copyByDuckDb },
-    { name: 'parquet, validated, wide', run: persistParquet },
+    { name: 'parquet, validated, wide', prepare: loadPersister, run: persistParquet },
   ],
   claims: [
     {
@@ -94,13 +101,13 @@ const readByDuckDb = (kind: keyof Tables): Subject => ({
 
 const readByFiles = (kind: keyof Tables): Subject => ({
   name: `files, ${kind}`,
-  prepare: tables,
+  prepare: async (data) => ({ tables: await tables(data), streamer: await builtInStreamers().get('files') }),
   run: async (data, prepared) => {
-    const streamer = await builtInStreamers().get('files')
+    const { streamer, tables: made } = prepared as { readonly streamer: Streamer; readonly tables: Tables }
     let bytes = 0
     await runStreamer(streamer, {
       command: 'sync',
-      config: { ...defaultsOf(streamer.config), path: [(prepared as Tables)[kind]] },
+      config: { ...defaultsOf(streamer.config), path: [made[kind]] },
       log: silentLogger,
       signal: new AbortController().signal,
       write: (chunk) => {

@@ -33,6 +33,7 @@ export const libraries: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/lib-storage',
     '@bufbuild/cel',
     '@duckdb/node-api',
+    '@duckdb/node-bindings',
     'ajv',
     'csv-parse',
     'pg',

@@ -5,6 +5,7 @@ import wabt from 'wabt'
 const modules: Readonly<Record<string, string>> = {
   'packages/sdk/src/message/line-scan': 'lineScanWasm',
   'packages/connectors/src/streamers/postgres/copy-rows': 'copyRowsWasm',
+  'packages/connectors/src/streamers/files/row-lines': 'rowLinesWasm',
 }
 
 /** WebAssembly, assembled from its text. */

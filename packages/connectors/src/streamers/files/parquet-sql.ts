@@ -6,6 +6,8 @@ import { literal, quote } from '../../persisters/duckdb/dialect.ts'
 export interface ValueType {
   /** VARCHAR, INTEGER … without what stands in brackets. */
   readonly kind: string
+  /** Of a decimal: its digits, and how many of them stand behind the point. */
+  readonly width?: number
   readonly scale?: number
   /** Of a struct. */
   readonly fields?: readonly { readonly name: string; readonly type: ValueType }[]
@@ -27,6 +29,9 @@ export const jsonSql = (value: string, type: ValueType, depth: number = 0): stri
   const inside = (v: string, t: ValueType): string => `coalesce(${jsonSql(v, t, depth + 1)}, 'null')`
   const text = (v: string): string => `CAST(to_json(${v}) AS VARCHAR)`
   const { kind } = type
+  // A decimal of which all digits stand behind the point comes without the zero before it.
+  if (kind === 'DECIMAL' && type.width === type.scale)
+    return `regexp_replace(CAST(${value} AS VARCHAR), '^(-?)[.]', '\\10.')`
   if (kind === 'BOOLEAN' || kind === 'DECIMAL' || wholes.has(kind)) return `CAST(${value} AS VARCHAR)`
   if (kind === 'FLOAT' || kind === 'DOUBLE')
     return `CASE WHEN isfinite(${value}) THEN CAST(${value} AS VARCHAR) WHEN isinf(${value}) THEN error('a number is infinite, which JSON cannot carry') END`

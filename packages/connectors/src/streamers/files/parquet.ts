@@ -1,6 +1,6 @@
 /**
- * Parquet, read by DuckDB, which also writes the lines of the records: values are never made in JavaScript. An object
- * of a bucket is fetched into a file first, since Parquet is read from its end.
+ * Parquet, read by DuckDB; lines are made of its columns as they lie in memory, values are never made in JavaScript. An
+ * object of a bucket is fetched into a file first, since Parquet is read from its end.
  */
 import { createWriteStream, symlinkSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -9,11 +9,14 @@ import { pipeline } from 'node:stream/promises'
 import type { DuckDBBlobVector, DuckDBConnection, DuckDBType } from '@duckdb/node-api'
 import { EncodedRecords, isMillraceError, type JsonObject, MillraceError } from '@millrace/sdk'
 import { scratchOfSystem } from '../../lake/scratch.ts'
-import { literal } from '../../persisters/duckdb/dialect.ts'
-import { lineSql, schemaOfType, type ValueType } from './parquet-sql.ts'
+import { literal, quote } from '../../persisters/duckdb/dialect.ts'
+import { jsonSql, lineSql, schemaOfType, type ValueType } from './parquet-sql.ts'
+import { RowLines } from './row-lines.ts'
 import type { SourceFile } from './sources.ts'
 
 const MEMORY = '256MB'
+/** Rows that DuckDB's threads may be ahead. With less they stop and go all the time. */
+const AHEAD = '16MB'
 /** Lines are handed on in pieces of about this length. */
 const PIECE_BYTES = 256 * 1024
 
@@ -63,9 +66,41 @@ export class ParquetSource implements Disposable {
 
   /** The records behind the first `skip`, in their order; memory is bounded by DuckDB's limit and some pieces. */
   async *records(skip: number): AsyncGenerator<EncodedRecords, void, undefined> {
+    const lines = RowLines.for(this.#file.substream, this.columns)
+    let done = skip
+    if (lines !== undefined) {
+      const values = this.columns.map((c, i) =>
+        lines.asJson[i] === true ? jsonSql(quote(c.name), c.type) : quote(c.name),
+      )
+      try {
+        const result = await this.#connection.stream(this.#select(values.join(', '), skip))
+        let coming = result.fetchChunk()
+        for (;;) {
+          const chunk = await coming
+          if (chunk === null || chunk.rowCount === 0) return
+          // DuckDB is at work on the next one meanwhile.
+          coming = result.fetchChunk()
+          const { records, rows } = lines.take(chunk)
+          yield* records
+          done += rows
+          // Behind a value that only DuckDB knows to spell, it writes all.
+          if (rows < chunk.rowCount) break
+        }
+      } catch (e) {
+        throw fault(e, this.#file)
+      }
+    }
+    yield* this.written(done)
+  }
+
+  #select(values: string, skip: number): string {
+    return `SELECT ${values} FROM ${this.#from}${skip === 0 ? '' : ` WHERE file_row_number >= ${skip}`}`
+  }
+
+  /** The same, each line written by DuckDB: a third as fast, and right for every value. */
+  async *written(skip: number): AsyncGenerator<EncodedRecords, void, undefined> {
     const prefix = `{"type":"RECORD","stream":${JSON.stringify(this.#file.substream)},"record":`
-    const where = skip === 0 ? '' : ` WHERE file_row_number >= ${skip}`
-    const sql = `SELECT encode(${lineSql(prefix, this.columns)}) FROM ${this.#from}${where}`
+    const sql = this.#select(`encode(${lineSql(prefix, this.columns)})`, skip)
     const around = { before: Buffer.byteLength(prefix), after: 1 }
     let piece = Buffer.allocUnsafe(PIECE_BYTES)
     let at = 0
@@ -123,7 +158,7 @@ const openFile = async (file: SourceFile): Promise<Opened> => {
       temp_directory: scratch,
     })
     const connection = await instance.connect()
-    await connection.run("SET TimeZone = 'UTC'")
+    await connection.run(`SET TimeZone = 'UTC'; SET streaming_buffer_size = '${AHEAD}'`)
     return {
       connection,
       from: `read_parquet(${literal(path)}, hive_partitioning = false)`,
@@ -155,7 +190,10 @@ const fault = (e: unknown, file: SourceFile): MillraceError => {
 const valueTypeOf = (type: DuckDBType): ValueType => {
   const t = type as unknown as {
     readonly alias?: string
+    readonly width?: number
     readonly scale?: number
+    /** Of an array, whose values have all the same length. */
+    readonly length?: number
     readonly entryNames?: readonly string[]
     readonly entryTypes?: readonly DuckDBType[]
     readonly valueType?: DuckDBType
@@ -168,6 +206,7 @@ const valueTypeOf = (type: DuckDBType): ValueType => {
       kind: name,
       fields: t.entryNames.map((n, i) => ({ name: n, type: valueTypeOf(t.entryTypes?.[i] as DuckDBType) })),
     }
-  if (t.valueType !== undefined) return { kind: kind === 'MAP' ? 'MAP' : 'LIST', inner: valueTypeOf(t.valueType) }
-  return { kind, ...(t.scale === undefined ? {} : { scale: t.scale }) }
+  if (t.valueType !== undefined)
+    return { kind: kind === 'MAP' ? 'MAP' : t.length === undefined ? 'LIST' : 'ARRAY', inner: valueTypeOf(t.valueType) }
+  return { kind, ...(t.scale === undefined ? {} : { width: t.width ?? 38, scale: t.scale }) }
 }
