@@ -41,6 +41,27 @@ const inProject = (): {
 
 const json = <T>(ended: Ended): T => JSON.parse(ended.stdout) as T
 
+test('plan says which maps name a substream that the source does not have', async () => {
+  using at = inProject()
+  const file = join(at.path, 'millrace.yaml')
+  const maps = `version: 1
+pipelines:
+  greetings:
+    from: { streamer: hello }
+    to: { persister: sqlite, config: { path: out.db } }
+    maps:
+      helo: { mask: { value: redact } }
+`
+  writeFileSync(file, maps)
+  const planned = await at.run('plan', 'greetings')
+  assert.equal(planned.code, 0, planned.stderr)
+  assert.match(planned.stderr, /the maps name what is not read: helo/)
+  const { destination } = json<{ destination: { unmatchedMaps: string[] } }>(
+    await at.run('plan', 'greetings', '--json'),
+  )
+  assert.deepEqual(destination.unmatchedMaps, ['helo'])
+})
+
 test('plan, run, run again: full, then incremental, with closed books', async () => {
   using at = inProject()
   const planned = await at.run('plan', 'greetings')

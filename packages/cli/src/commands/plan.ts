@@ -50,8 +50,8 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
       catalog === undefined
         ? undefined
         : (catalog['streams'] as readonly Json[]).filter(isObject).filter(isSelected).map(substreamOf)
-    const destination =
-      catalog === undefined ? { steps: [], note: undefined } : await destinationPlan(pipeline, dir, catalog, stop.stop)
+    const destination: DestinationPlan =
+      catalog === undefined ? { steps: [] } : await destinationPlan(pipeline, dir, catalog, stop.stop)
     if (context.json)
       return context.printJson({
         pipeline: pipeline.name,
@@ -71,6 +71,10 @@ export const command: CommandSource = pipelineCommand('both', (flags) => ({
       return
     }
     print(`reads ${substreams.join(', ') || 'nothing: no substream is selected'}\n`)
+    if (destination.unmatchedMaps !== undefined)
+      context.say(
+        `${style.yellow('the maps name what is not read')}: ${destination.unmatchedMaps.join(', ')}. Nothing would be mapped by them.\n`,
+      )
     if (destination.note !== undefined) print(`${destination.note}\n`)
     else if (destination.steps.length === 0) print('the destination has everything it needs\n')
     else print(`the destination would be changed:\n${destination.steps.map((s) => `  ${s}\n`).join('')}`)
@@ -123,6 +127,8 @@ const storedState = (pipeline: Pipeline, dir: string): StateEntry | undefined =>
 
 interface DestinationPlan {
   readonly steps: readonly string[]
+  /** Substreams that the maps name and the source does not have: a mask with a slip in its name would mask nothing. */
+  readonly unmatchedMaps?: readonly string[]
   /** Why there is no plan. */
   readonly note?: string
 }
@@ -148,21 +154,25 @@ const destinationPlan = async (
     fileName: 'millrace.yaml',
   })
   process.chdir(pipeline.cwd)
-  const schemas = await mapped(pipeline, catalogSchemas(catalog))
+  const { schemas, unmatched } = await mapped(pipeline, catalogSchemas(catalog))
   try {
-    return { steps: await persister.plan({ config, log: silentLogger, signal }, schemas) }
+    return {
+      steps: await persister.plan({ config, log: silentLogger, signal }, schemas),
+      ...(unmatched.length === 0 ? {} : { unmatchedMaps: unmatched }),
+    }
   } catch (e) {
     throw toMillraceError(e)
   }
 }
 
-/** The schemas as the persister would get them, behind the pipeline's maps. */
+/** The schemas as the persister would get them, behind the pipeline's maps, and the substreams whose maps would find nothing. */
 const mapped = async (
   pipeline: Pipeline,
   schemas: ReturnType<typeof catalogSchemas>,
-): Promise<ReturnType<typeof catalogSchemas>> => {
-  if (pipeline.maps === undefined) return schemas
+): Promise<{ readonly schemas: ReturnType<typeof catalogSchemas>; readonly unmatched: readonly string[] }> => {
+  if (pipeline.maps === undefined) return { schemas, unmatched: [] }
   const { loadGate } = await import('@millrace/connectors')
   const compile = (await loadGate()).compileMaps(pipeline.maps)
-  return schemas.map((s) => compile(s)?.schema ?? s)
+  const out = schemas.map((s) => compile(s)?.schema ?? s)
+  return { schemas: out, unmatched: compile.unmatched?.() ?? [] }
 }
