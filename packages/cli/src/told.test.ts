@@ -55,6 +55,11 @@ test('files that cannot be read are told in words, by their name', async () => {
     assert.equal(code, 64, stderr)
     assert.match(stderr, why)
   }
+  writeFileSync(join(cwd, 'torn.db'), Buffer.alloc(4096))
+  assert.match(
+    (await millrace(['query', 'torn.db', 'select 1'], { cwd })).stderr,
+    /torn\.db.*neither a SQLite nor a DuckDB database/,
+  )
 })
 
 test('a slip of the pen is answered with the help of its own command', async () => {

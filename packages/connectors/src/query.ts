@@ -27,7 +27,15 @@ export const openDatabaseReader = async (file: string): Promise<DatabaseReader> 
   if (isDatabaseUrl(file)) return await openPostgres(file)
   if (!existsSync(file))
     throw new MillraceError('DESTINATION_UNAVAILABLE', { what: file, why: 'there is no such file' })
-  return firstBytes(file).startsWith('SQLite format 3') ? await openSqlite(file) : await openDuckdb(file)
+  const begins = firstBytes(file)
+  if (begins.startsWith('SQLite format 3')) return await openSqlite(file)
+  // https://duckdb.org/docs/stable/internals/storage: the magic bytes stand behind a checksum of eight bytes.
+  if (begins.startsWith('DUCK', 8)) return await openDuckdb(file)
+  throw new MillraceError('DESTINATION_REFUSED', {
+    what: file,
+    why: 'by its first bytes it is neither a SQLite nor a DuckDB database',
+    fix: 'Check the path; a file that was such a database is damaged, and is to be taken from a backup or loaded anew.',
+  })
 }
 
 const firstBytes = (file: string): string => {
