@@ -80,6 +80,11 @@ export const errorCodes = [
   'KEY_UNKNOWN',
   'BATCH_UNKNOWN',
   'SUBSCRIPTION_UNKNOWN',
+  'BATCH_PART',
+  'ACCESS_DENIED',
+  'RECORD_UNKNOWN',
+  'IDEMPOTENCY_MISMATCH',
+  'PASSWORD_WEAK',
   'INTERRUPTED',
   'INTERNAL',
 ] as const
@@ -457,6 +462,26 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   SUBSCRIPTION_UNKNOWN: afterFix(exitCodes.settings, 404)(
     (d) => `the stream has no subscription "${d['subscription']}"`,
     () => 'Look for its id in the list of subscriptions.',
+  ),
+  BATCH_PART: never(exitCodes.badData, 422)(
+    (d) => `batch ${d['batch']}: ${d['why']}`,
+    () => 'Ask for the batch: it says which parts are outstanding, and what their bytes were announced to be.',
+  ),
+  ACCESS_DENIED: afterFix(exitCodes.settings, 403)(
+    (d) => `this needs ${d['needs']}${d['stream'] === undefined ? '' : ` (stream "${d['stream']}")`}`,
+    () => 'Ask an owner of the stream for the right, or get a token with the scope.',
+  ),
+  RECORD_UNKNOWN: afterFix(exitCodes.settings, 404)(
+    (d) => `the stream has no record "${d['record']}"`,
+    () => 'It may have been trimmed; read the stream for the ids of its records.',
+  ),
+  IDEMPOTENCY_MISMATCH: never(exitCodes.badData, 409)(
+    (d) => `the idempotency key "${d['key']}" was used for another request`,
+    () => 'Use a new key for each request, and the same one only to repeat it.',
+  ),
+  PASSWORD_WEAK: afterFix(exitCodes.settings, 422)(
+    (d) => `a password has at least ${d['min']} characters, and at most ${d['max']}`,
+    () => 'Choose a longer one.',
   ),
   INTERRUPTED: later(exitCodes.interrupted, 503)(
     (d) => `stopped by ${d['signal'] ?? 'request'}`,

@@ -55,7 +55,7 @@ export interface StreamsPlane {
   /** The same with what the actor was granted on it: one look for every call that somebody makes. */
   access(idOrName: string, actor: Actor): Promise<StreamAccess | undefined>
   /** In the order of names; only those that are `there`. */
-  list(query: StreamQuery): Promise<Page<StreamEntry>>
+  list(query: StreamQuery): Promise<Page<StreamAccess>>
   /** Streams that are `making` or `going` since before a time: whoever was at it died. */
   unfinished(before: Date): Promise<readonly StreamEntry[]>
   /** Throws STREAM_UNKNOWN. */
@@ -170,6 +170,8 @@ export interface GroupsPlane {
   ack(of: GroupOf, settle: Settle): Promise<void>
   /** Gives a lease back, or only ranges of it, to be handed out again; after the last try, a dead letter. Throws LEASE_UNKNOWN. */
   nack(of: GroupOf, settle: Settle & { readonly reason: string }): Promise<void>
+  /** Gives a lease back, or only ranges of it, as if they had not been handed out. Throws LEASE_UNKNOWN. */
+  release(of: GroupOf, settle: Settle): Promise<void>
   /** More time for a lease. Throws LEASE_UNKNOWN. */
   extend(of: GroupOf, lease: string, until: Date): Promise<Lease>
   deadLetters(of: GroupOf, query: PageQuery): Promise<Page<DeadLetter>>

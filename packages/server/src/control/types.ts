@@ -77,8 +77,10 @@ export interface StreamAccess {
 }
 
 export interface StreamQuery extends PageQuery {
-  /** Only streams on which this actor has a permission. Left out: all. */
+  /** Only streams on which this actor was granted something, and what that is. Left out: all. */
   readonly actor?: Actor | undefined
+  /** All, and what the actor was granted on them. */
+  readonly all?: boolean | undefined
   /** Only names that begin so. */
   readonly prefix?: string | undefined
 }

@@ -2,13 +2,16 @@
  * Ids. What the control plane keeps has UUIDs of version 7, which rise with time. Records have no stored id: where the
  * publisher gave none, the id is made of what is known of the record, so that it needs no index.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
 /** Makes the ids and secrets of a process; tests hand in one that can be foreseen. */
 export interface Random {
   /** That many bytes that nobody can guess. */
   bytes(count: number): Uint8Array
 }
+
+/** What is used outside of tests. */
+export const secureRandom: Random = { bytes: (count) => randomBytes(count) }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
 const dashed = (h: string): string =>

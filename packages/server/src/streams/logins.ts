@@ -14,9 +14,11 @@ export interface Logins {
   oneTime(login: string): Promise<User | undefined>
   /** The principal's own password; at least twelve characters. Throws PASSWORD_WEAK. */
   setPassword(p: Principal, password: string): Promise<void>
+  /** The user that the manager made for itself; made where there is none. */
+  administrator(): Promise<User>
   /**
    * At the first start: makes the administrator and answers a login that works once, within a day. Undefined where there is
-   * an administrator who can log in. With `again` a new one for the administrator that there is.
+   * one already; with `again` a new login for them, and one made before no longer works.
    */
   firstAdministrator(options?: {
     readonly again?: boolean

@@ -3,7 +3,7 @@
  * line) calls this and nothing else.
  *
  * Every method looks at access first. A stream on which the principal was granted nothing throws STREAM_UNKNOWN, the same as one that is not
- * there; a right or a scope that lacks throws ACCESS_DENIED. What the log and the control plane throw passes through:
+ * there; a right or a scope that lacks throws ACCESS_DENIED; an argument out of its limits CONTROL_ARGUMENT. What the log and the control plane throw passes through:
  * LOG_UNAVAILABLE, LOG_FULL, CONTROL_UNAVAILABLE.
  */
 import type { Position, RecordBatch, StoredBatch, StreamStat } from '@millrace/engine'
@@ -28,6 +28,7 @@ import type { OffsetRange } from '../domain/ranges.ts'
 import type {
   AddKey,
   AddSchema,
+  BatchRecord,
   BeginBatch,
   ClaimRequest,
   Claimed,
@@ -73,7 +74,8 @@ export interface StreamCatalog {
 /** Records and who has read them. */
 export interface Records {
   /**
-   * Appends all of them or none; durable when it resolves. Needs `records:write`. Throws RECORD_INVALID (the active schema; nothing
+   * Appends all of them or none; durable when it resolves. Needs `records:write`. A record whose content type (its own, else the
+   * stream's) is JSON must be JSON, byte for byte; with an active schema it must conform. Throws RECORD_INVALID (nothing
    * is stored), IDEMPOTENCY_MISMATCH, LOG_ARGUMENT, LOG_WRITER_BEHIND.
    */
   publish(p: Principal, stream: StreamRef, records: RecordBatch, options?: PublishOptions): Promise<PublishResult>
@@ -154,7 +156,7 @@ export interface Clients {
 }
 
 export interface Users {
-  /** The user who asks. Throws ACTOR_UNKNOWN for a client. */
+  /** The user who asks; for a client, the one it belongs to. */
   me(p: Principal): Promise<User>
   get(p: Principal, id: string): Promise<User>
   /** Administrators only, as all below. Answers a login that works once. Throws USER_EXISTS. */
@@ -207,8 +209,7 @@ export interface BatchPartUpload {
   readonly batch: string
   readonly part: number
   readonly bytes: Uint8Array
-  /** The body and content type of the record that a finished batch becomes; left out: its attributes as JSON. */
-  readonly record?: ((batch: Batch) => { readonly body: Uint8Array; readonly contentType: string }) | undefined
+  readonly record?: BatchRecord | undefined
 }
 
 export interface StreamService extends AsyncDisposable {

@@ -202,7 +202,12 @@ export interface BeginBatch {
   /** Part number, from 1 on → Base64 of the MD5 of its bytes. The numbers may have gaps. */
   readonly hashes: Readonly<Record<string, string>>
   readonly attributes?: JsonObject | undefined
+  /** See {@link BatchRecord}; used where there are no parts. */
+  readonly record?: BatchRecord | undefined
 }
+
+/** The record that a finished batch becomes; where nobody says, its attributes and its id as JSON. Its key is the batch's id. */
+export type BatchRecord = (batch: Batch) => { readonly body: Uint8Array; readonly contentType: string }
 
 export interface PublishResult extends Appended {}
 export type { RecordBatch }

@@ -269,6 +269,13 @@ export class SqlGroups implements GroupsPlane {
     })
   }
 
+  async release(of: GroupOf, what: Settle): Promise<void> {
+    await this.#locked(of, async (tx) => {
+      const { lease, settled } = await this.#settle(tx, of, what)
+      for (const range of settled) await this.#putReturned(tx, of, range, lease.attempt - 1)
+    })
+  }
+
   extend(of: GroupOf, lease: string, until: Date): Promise<Lease> {
     return this.#locked(of, async (tx) => {
       await tx.run(

@@ -33,6 +33,11 @@ const streamIn = (row: Row): StreamEntry => ({
   activeKeyId: optionalText(row, 'active_key'),
 })
 
+const accessIn = (row: Row): StreamAccess => ({
+  stream: streamIn(row),
+  rights: row['is_owner'] === null ? undefined : rightsIn(row),
+})
+
 /** The stream with this id, if it is there. Throws STREAM_UNKNOWN. */
 export const mustBeThere = async (tx: Queries, id: string): Promise<StreamEntry> => {
   const row = await tx.get(`select ${columns} from stream s where s.id = ? and s.state = 'there'`, id)
@@ -97,28 +102,31 @@ export class SqlStreams implements StreamsPlane {
       idOrName,
       idOrName,
     )
-    if (row === undefined) return undefined
-    return { stream: streamIn(row), rights: row['is_owner'] === null ? undefined : rightsIn(row) }
+    return row === undefined ? undefined : accessIn(row)
   }
 
-  async list(query: StreamQuery): Promise<Page<StreamEntry>> {
+  async list(query: StreamQuery): Promise<Page<StreamAccess>> {
     const limit = limitOf(query)
     const { actor, prefix = '' } = query
     const after = query.after ?? ''
     // No name has a character beyond ASCII, so all that begins with the prefix comes before the prefix and U+FFFF.
     const end = `${prefix}\uffff`
+    // A walk along one of two indexes, whichever there are fewer of.
     const rows =
-      actor === undefined
+      actor === undefined || query.all === true
         ? await this.#sql.read.all(
-            `select ${columns} from stream s where s.name > ? and s.name >= ? and s.name < ? and s.state = 'there'
-             order by s.name limit ?`,
+            `select ${columns}, p.is_owner, p.is_producer, p.is_consumer from stream s
+             left join permission p on p.stream = s.id and p.actor_type = ? and p.actor = ?
+             where s.name > ? and s.name >= ? and s.name < ? and s.state = 'there' order by s.name limit ?`,
+            actor?.type ?? '',
+            actor?.id ?? '',
             after,
             prefix,
             end,
             limit + 1,
           )
         : await this.#sql.read.all(
-            `select ${columns} from permission p join stream s on s.id = p.stream
+            `select ${columns}, p.is_owner, p.is_producer, p.is_consumer from permission p join stream s on s.id = p.stream
              where p.actor_type = ? and p.actor = ? and p.stream_name > ? and p.stream_name >= ? and p.stream_name < ?
              and s.state = 'there' order by p.stream_name limit ?`,
             actor.type,
@@ -128,7 +136,7 @@ export class SqlStreams implements StreamsPlane {
             end,
             limit + 1,
           )
-    return pageOf(rows, limit, streamIn, (last) => last.name)
+    return pageOf(rows, limit, accessIn, (last) => last.stream.name)
   }
 
   async unfinished(before: Date): Promise<readonly StreamEntry[]> {

@@ -76,7 +76,10 @@ export const groupsSuite = ({ make, another }: ControlPlaneSuiteOptions): void =
     assert.deepEqual((await plane.groups.deadLetters(of, {})).items, [
       { offset: 1n, tries: 2, reason: 'r2', at: second(2) },
     ])
-    assert.deepEqual((await claim(3, 1))[0]?.ranges, [range(2, 3)])
+    const [c] = await claim(3, 1)
+    assert.deepEqual([c?.ranges, c?.attempt], [[range(2, 3)], 2])
+    await plane.groups.release(of, { lease: c?.id ?? '', at: second(3) })
+    assert.equal((await claim(3, 1))[0]?.attempt, 2, 'as if it had not been handed out')
     await plane.groups.ack(of, { lease: a?.id ?? '', at: second(3) })
     assert.equal((await plane.groups.find(of))?.leased, 1n)
   })

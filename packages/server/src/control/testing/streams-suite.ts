@@ -121,11 +121,15 @@ export const streamsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     }
     const walk = async (query: object) => {
       const { items, pages } = await allPages((after) => plane.streams.list({ ...query, after, limit: 4 }))
-      return { names: items.map((s) => s.name), pages }
+      return { names: items.map((s) => s.stream.name), pages }
     }
     assert.deepEqual(await walk({}), { names: [...names].sort(), pages: 7 })
     const ofB = names.filter((_, i) => i % 5 === 0).sort()
     assert.deepEqual(await walk({ actor: b }), { names: ofB, pages: 2 })
+    assert.deepEqual(await walk({ actor: b, all: true }), { names: [...names].sort(), pages: 7 })
+    const rights = (await plane.streams.list({ actor: b, all: true })).items.map((s) => s.rights?.isOwner)
+    assert.equal(rights.filter((isOwner) => isOwner === true).length, 5)
+    assert.equal(rights.filter((isOwner) => isOwner === undefined).length, 20)
     assert.deepEqual((await walk({ prefix: 'n1' })).names, [...names].sort().slice(10, 20))
     assert.deepEqual(
       (await walk({ prefix: 'n1', actor: b })).names,
@@ -171,7 +175,7 @@ export const streamsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
       ],
     )
     assert.deepEqual(
-      (await plane.streams.list({ actor: other })).items.map((s) => s.id),
+      (await plane.streams.list({ actor: other })).items.map((s) => s.stream.id),
       [streamId],
     )
 
