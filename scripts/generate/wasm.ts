@@ -4,6 +4,7 @@ import wabt from 'wabt'
 /** What is assembled, and the constant that holds it. */
 const modules: Readonly<Record<string, string>> = {
   'packages/sdk/src/message/line-scan': 'lineScanWasm',
+  'packages/connectors/src/gate/byte-check': 'byteCheckWasm',
   'packages/connectors/src/streamers/postgres/copy-rows': 'copyRowsWasm',
   'packages/connectors/src/streamers/files/row-lines': 'rowLinesWasm',
 }

@@ -185,4 +185,68 @@ describe(`the byte check (seed ${seed})`, () => {
     const deep = Buffer.from(`{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}`)
     assert.equal(accepts(check, deep), false)
   })
+
+  it('tells records of one piece of input apart, near and far, of several schemas in turns', () => {
+    const numbers = compileByteCheck({ properties: { a: { type: 'integer' } }, required: ['a'] }, [])
+    const texts = compileByteCheck({ properties: { a: { type: 'string' } }, required: ['a'] }, [])
+    const records = Array.from({ length: 9_000 }, (_, i) =>
+      i % 3 === 0 ? `{"a":"${i}"}` : `{"a":${i},"b${i % 7}":null}`,
+    )
+    const input = Buffer.from(records.join('\n'))
+    const walk = (step: (i: number, from: number, to: number) => void): void => {
+      let from = 0
+      for (const [i, record] of records.entries()) {
+        step(i, from, from + record.length)
+        from += record.length + 1
+      }
+    }
+    walk((i, from, to) => {
+      assert.equal(numbers?.(input, from, to), i % 3 !== 0, records[i])
+      assert.equal(texts?.(input, from, to), i % 3 === 0, records[i])
+      assert.equal(numbers?.(input, from, to - 1), false)
+    })
+    assert.equal(texts?.(input, 0, 9), true)
+  })
+
+  it('goes on after any number of names that the schema has not', () => {
+    const check = compileByteCheck({ properties: { id: { type: 'integer' } } }, ['id'])
+    for (let i = 0; i < 20_000; i++) {
+      const at = `unheard of ${i}`
+      assert.equal(check?.(...whole(`{"${at}":{"${at} too":[1]},"id":${i},"é${i}":"x"}`)), true)
+      assert.equal(check?.(...whole(`{"${at}":1,"id":"${i}"}`)), false)
+    }
+    assert.equal(check?.(...whole('{"id":1,"more":true}')), true)
+  })
+
+  it('goes on after any number of schemas', () => {
+    const first = compileByteCheck({ properties: { id: { type: 'integer' } } }, ['id'])
+    assert.equal(first?.(...whole('{"id":1}')), true)
+    for (let i = 0; i < 40; i++) {
+      const fields = Array.from({ length: 10_000 }, (_, k) => [`field ${i} ${k}`, { type: 'integer' }])
+      const check = compileByteCheck({ properties: Object.fromEntries(fields), additionalProperties: false }, [])
+      assert.equal(check?.(...whole(`{"field ${i} 9999":1,"field ${i} 0":2}`)), true)
+      assert.equal(check?.(...whole(`{"field ${i} 9999":1,"field ${i + 1} 0":2}`)), false)
+    }
+    assert.equal(first?.(...whole('{"id":1}')), true)
+    assert.equal(first?.(...whole('{"id":"1"}')), false)
+  })
+
+  it('takes records of up to a megabyte, and leaves longer ones to the parser', () => {
+    const check = checkOf({ properties: { t: { type: 'string' } } })
+    for (const [length, isTaken] of [
+      [100_000, true],
+      [1024 * 1024 - 8, true],
+      [1024 * 1024 - 7, false],
+    ] as const) {
+      const record = `{"t":"${'é'.repeat(length / 2)}${length % 2 === 1 ? 'x' : ''}"}`
+      assert.equal(accepts(check, Buffer.from(record)), isTaken, `${length}`)
+      assert.equal(accepts(check, Buffer.from(record.replace('"}', '\\q"}'))), false)
+      assert.equal(isValid(check, Buffer.from(record)), true)
+    }
+  })
 })
+
+const whole = (text: string): [bytes: Buffer, from: number, to: number] => {
+  const bytes = Buffer.from(text)
+  return [bytes, 0, bytes.length]
+}

@@ -51,8 +51,6 @@ export interface ByteNode {
   /** What properties that are not named must be; undefined: there may be none. */
   readonly others: ByteNode | undefined
   readonly items: ByteNode | undefined
-  /** The properties in the order in which they came last; so the next record's names are only compared. */
-  readonly order: PropertyNode[]
 }
 
 /** Keywords that decide about a value and that bytes alone do not decide here. */
@@ -71,7 +69,7 @@ const undecidable = (): never => {
   throw new Undecided()
 }
 
-const blank: Omit<ByteNode, 'order'> = {
+const blank: ByteNode = {
   types: ANY,
   isTime: false,
   format: undefined,
@@ -87,7 +85,7 @@ const blank: Omit<ByteNode, 'order'> = {
 
 /** Any value at all. */
 export const anyNode: ByteNode = (() => {
-  const node: { -readonly [K in keyof ByteNode]: ByteNode[K] } = { ...blank, order: [] }
+  const node: { -readonly [K in keyof ByteNode]: ByteNode[K] } = { ...blank }
   node.others = node
   node.items = node
   return node
@@ -137,7 +135,6 @@ const eitherOf = (a: ByteNode, b: ByteNode): ByteNode => {
     required: object.required,
     others: object.others,
     items: array.items,
-    order: [],
   }
 }
 
@@ -183,6 +180,5 @@ const plainNode = (schema: JsonObject, keys: readonly string[], depth: number): 
     required: (1 << needed.length) - 1,
     others,
     items: nodeOf(items, [], depth + 1),
-    order: [],
   }
 }
