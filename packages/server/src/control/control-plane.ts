@@ -236,8 +236,13 @@ export interface SubscriptionsPlane {
   find(streamId: string, id: string): Promise<Subscription | undefined>
   list(query: PageQuery & { readonly streamId?: string | undefined }): Promise<Page<Subscription>>
   update(act: Act, streamId: string, id: string, settings: JsonObject): Promise<void>
-  /** How far it came and how the last try went. */
-  note(id: string, how: Pick<Subscription, 'position' | 'tries' | 'state'>): Promise<void>
+  /**
+   * Takes the right to deliver, or keeps it, until a time; false while another holder has it, and where there is no such
+   * subscription. So of several managers one delivers a subscription at a time.
+   */
+  hold(id: string, claim: { readonly holder: string; readonly at: Date; readonly until: Date }): Promise<boolean>
+  /** How far it came and how the last try went; false where the holder lost its hold, and nothing is kept. */
+  note(id: string, holder: string, how: Pick<Subscription, 'position' | 'tries' | 'state'>): Promise<boolean>
   remove(act: Act, streamId: string, id: string): Promise<void>
 }
 

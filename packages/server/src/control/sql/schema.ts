@@ -101,7 +101,7 @@ create table batch_part (
 ) {rowless};
 create table subscription (
   id {key} primary key, stream {key} not null, settings text not null, position {int} not null, tries {int} not null,
-  state text not null, created_at {int} not null
+  state text not null, created_at {int} not null, holder {key}, held_until {int}
 ) {rowless};
 create index subscription_of_stream on subscription (stream, id);
 

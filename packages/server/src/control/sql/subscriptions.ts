@@ -72,16 +72,35 @@ export class SqlSubscriptions implements SubscriptionsPlane {
     })
   }
 
-  async note(id: string, how: Pick<Subscription, 'position' | 'tries' | 'state'>): Promise<void> {
-    await this.#sql.write((tx) =>
+  async hold(
+    id: string,
+    { holder, at, until }: { readonly holder: string; readonly at: Date; readonly until: Date },
+  ): Promise<boolean> {
+    const held = await this.#sql.write((tx) =>
       tx.run(
-        'update subscription set position = ?, tries = ?, state = ? where id = ?',
+        'update subscription set holder = ?, held_until = ? where id = ? and (holder is null or holder = ? or held_until <= ?)',
+        holder,
+        until.getTime(),
+        id,
+        holder,
+        at.getTime(),
+      ),
+    )
+    return held === 1
+  }
+
+  async note(id: string, holder: string, how: Pick<Subscription, 'position' | 'tries' | 'state'>): Promise<boolean> {
+    const noted = await this.#sql.write((tx) =>
+      tx.run(
+        'update subscription set position = ?, tries = ?, state = ? where id = ? and holder = ?',
         how.position,
         how.tries,
         how.state,
         id,
+        holder,
       ),
     )
+    return noted === 1
   }
 
   async remove(act: Act, streamId: string, id: string): Promise<void> {

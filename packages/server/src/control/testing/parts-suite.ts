@@ -99,7 +99,16 @@ export const partsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     }
     await plane.subscriptions.create(act(1), subscription)
     await plane.subscriptions.create(act(1), { ...subscription, id: freshId(), streamId: other.streamId })
-    await plane.subscriptions.note(subscription.id, { position: 9n, tries: 2, state: 'waiting' })
+    const { id } = subscription
+    const how = { position: 9n, tries: 2, state: 'waiting' }
+    assert.equal(await plane.subscriptions.note(id, 'a', how), false)
+    assert.equal(await plane.subscriptions.hold(id, { holder: 'a', at: second(1), until: second(10) }), true)
+    assert.equal(await plane.subscriptions.hold(id, { holder: 'b', at: second(9), until: second(20) }), false)
+    assert.equal(await plane.subscriptions.hold(id, { holder: 'a', at: second(9), until: second(12) }), true)
+    assert.equal(await plane.subscriptions.hold(id, { holder: 'b', at: second(12), until: second(20) }), true)
+    assert.equal(await plane.subscriptions.hold(freshId(), { holder: 'b', at: second(1), until: second(2) }), false)
+    assert.equal(await plane.subscriptions.note(id, 'a', { ...how, position: 7n }), false)
+    assert.equal(await plane.subscriptions.note(id, 'b', how), true)
     await plane.subscriptions.update(act(2), streamId, subscription.id, { url: 'y' })
     const now = { ...subscription, settings: { url: 'y' }, position: 9n, tries: 2, state: 'waiting' }
     assert.deepEqual(await plane.subscriptions.find(streamId, subscription.id), now)
