@@ -20,6 +20,7 @@ export const serverFolders: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   control: [],
   streams: ['control/control-plane', 'control/types'],
+  schemas: ['control/types', 'streams/types'],
   api: ['control/types', 'streams', 'http'],
   compat: ['control/types', 'streams', 'http'],
 }
@@ -40,7 +41,7 @@ export const libraries: Readonly<Record<string, readonly string[]>> = {
     'pg-copy-streams',
     'rabbitmq-client',
   ],
-  server: ['yaml'],
+  server: ['ajv', 'pg', 're2js', 'yaml'],
   cli: ['commander'],
   console: [],
 }

@@ -46,3 +46,4 @@ export { controlFile, openSqliteControlPlane } from './control/engines/sqlite/in
 export type { ServiceOptions } from './streams/context.ts'
 export { type LoginOptions, LoginService } from './streams/login-service.ts'
 export { openStreamService } from './streams/service.ts'
+export { schemaCompiler } from './schemas/index.ts'
