@@ -37,10 +37,10 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.equal((await plane.clients.find(id))?.isRevoked, true)
     assert.deepEqual(await plane.clients.secretHashes('none'), [])
     for (const change of [
-      plane.clients.rotate(act(), 'none', { id: 'x', hash: hash(1) }),
-      plane.clients.endRotation(act(), 'none'),
-      plane.clients.revoke(act(), 'none'),
-      plane.clients.remove(act(), 'none'),
+      () => plane.clients.rotate(act(), 'none', { id: 'x', hash: hash(1) }),
+      () => plane.clients.endRotation(act(), 'none'),
+      () => plane.clients.revoke(act(), 'none'),
+      () => plane.clients.remove(act(), 'none'),
     ])
       await assert.rejects(change, code('ACTOR_UNKNOWN'))
   })

@@ -21,7 +21,7 @@ const claimer =
     })
 
 /** Consumers that share a stream. */
-export const groupsSuite = ({ make, another }: ControlPlaneSuiteOptions): void => {
+export const groupsSuite = ({ make, another, runs = 60 }: ControlPlaneSuiteOptions): void => {
   const withGroup = async (plane: ControlPlane) => {
     const { streamId } = await withStream(plane)
     const of: GroupOf = { streamId, name: 'g' }
@@ -228,7 +228,7 @@ export const groupsSuite = ({ make, another }: ControlPlaneSuiteOptions): void =
           model.dead(),
         )
       }),
-      { numRuns: 60 },
+      { numRuns: runs },
     )
   })
 }

@@ -77,9 +77,9 @@ export const partsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     await plane.batches.remove(act(3), streamId, id)
     assert.equal(await plane.batches.find(streamId, id), undefined)
     for (const call of [
-      plane.batches.remove(act(), streamId, id),
-      plane.batches.finish(act(), streamId, id, 1n),
-      plane.batches.partCame(streamId, id, { number: 1, offset: 0n }),
+      () => plane.batches.remove(act(), streamId, id),
+      () => plane.batches.finish(act(), streamId, id, 1n),
+      () => plane.batches.partCame(streamId, id, { number: 1, offset: 0n }),
     ])
       await assert.rejects(call, code('BATCH_UNKNOWN'))
   })
@@ -117,8 +117,8 @@ export const partsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.equal(await plane.subscriptions.find(other.streamId, subscription.id), undefined)
     await plane.subscriptions.remove(act(3), streamId, subscription.id)
     for (const call of [
-      plane.subscriptions.remove(act(), streamId, subscription.id),
-      plane.subscriptions.update(act(), streamId, subscription.id, {}),
+      () => plane.subscriptions.remove(act(), streamId, subscription.id),
+      () => plane.subscriptions.update(act(), streamId, subscription.id, {}),
     ])
       await assert.rejects(call, code('SUBSCRIPTION_UNKNOWN'))
   })

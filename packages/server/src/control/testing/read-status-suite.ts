@@ -22,7 +22,7 @@ const unread = async (plane: ControlPlane, of: ReadStatusOf, within: OffsetRange
 }
 
 /** Who has read what. */
-export const readStatusSuite = ({ make, another }: ControlPlaneSuiteOptions): void => {
+export const readStatusSuite = ({ make, another, runs = 60 }: ControlPlaneSuiteOptions): void => {
   it('answers what a mark changed, and nothing twice', async () => {
     await using plane = await make()
     const { streamId } = await withStream(plane)
@@ -113,7 +113,7 @@ export const readStatusSuite = ({ make, another }: ControlPlaneSuiteOptions): vo
         const count = await plane.readStatus.countUnread(of, window)
         assert.equal(count, BigInt(numbers([window]).difference(model).size))
       }),
-      { numRuns: 60 },
+      { numRuns: runs },
     )
   })
 

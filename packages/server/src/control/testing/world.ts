@@ -11,6 +11,8 @@ export interface ControlPlaneSuiteOptions {
   readonly make: () => Promise<ControlPlane>
   /** Another one on the same database, as a second manager has it. */
   readonly another: (first: ControlPlane) => Promise<ControlPlane>
+  /** How many histories are tried against a model; left out 60. */
+  readonly runs?: number
 }
 
 const start = Date.UTC(2026, 10, 28, 12)
