@@ -21,7 +21,7 @@ describe('layers', () => {
     ['packages/server/src/a.ts', `import { x } from '@millrace/connectors'`, /server may import only sdk, engine/],
     ['packages/server/src/a.ts', `const x = await import('@millrace/connectors')`, /server may import only/],
     ['packages/server/src/a.ts', `export { x } from '@millrace/cli'`, /server may import only/],
-    ['packages/server/src/a.ts', `import { D } from '@duckdb/node-api'`, /server may use only yaml/],
+    ['packages/server/src/a.ts', `import { D } from '@duckdb/node-api'`, /server may use only .*yaml/],
     ['packages/cli/src/a.ts', `import { x } from '@millrace/sdk/src/message/json.ts'`, /not its inside/],
     ['packages/cli/src/a.ts', `import { x } from '../../sdk/src/index.ts'`, /leaves its package/],
     ['tests/e2e/a.test.ts', `import { x } from '../../packages/sdk/src/index.ts'`, /reaches into a package/],

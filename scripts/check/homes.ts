@@ -61,6 +61,7 @@ export const homes: readonly Home[] = [
       'packages/connectors/src/sql/session.ts': 'when a row was stored or deleted (_sdc_ columns)',
       'packages/connectors/src/object-store/names.ts': 'names of objects begin with the time',
       'packages/server/src/store/': 'when a run began, a state was accepted, a record set aside',
+      'packages/server/src/app.ts': 'the default clock of a manager',
       'packages/server/src/runner/': 'how long a run and its parts took',
       'packages/cli/src/': 'the program: it shows how long things take',
     },

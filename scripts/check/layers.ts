@@ -41,7 +41,7 @@ export const libraries: Readonly<Record<string, readonly string[]>> = {
     'pg-copy-streams',
     'rabbitmq-client',
   ],
-  server: ['ajv', 'pg', 're2js', 'yaml'],
+  server: ['@fastify/swagger', 'ajv', 'fastify', 'jose', 'pg', 're2js', 'ws', 'yaml'],
   cli: ['commander'],
   console: [],
 }

@@ -5,6 +5,7 @@ import wabt from 'wabt'
 const modules: Readonly<Record<string, string>> = {
   'packages/sdk/src/message/line-scan': 'lineScanWasm',
   'packages/connectors/src/gate/byte-check': 'byteCheckWasm',
+  'packages/sdk/src/message/json-lines': 'jsonLinesWasm',
   'packages/connectors/src/streamers/postgres/copy-rows': 'copyRowsWasm',
   'packages/connectors/src/streamers/files/row-lines': 'rowLinesWasm',
 }

@@ -48,3 +48,14 @@ export { type LoginOptions, LoginService } from './streams/login-service.ts'
 export { openStreamService } from './streams/service.ts'
 export { schemaCompiler } from './schemas/index.ts'
 export { openPostgresControlPlane, type PostgresOptions } from './control/engines/postgres/index.ts'
+export type { Limits } from './http/limits.ts'
+export { type ManagerNote, readManagerNote } from './manager/folder.ts'
+export type { Manager, ManagerOptions } from './app.ts'
+import type { Manager, ManagerOptions } from './app.ts'
+
+/** Where a manager listens where nobody says otherwise. */
+export const defaultListen = '127.0.0.1:4480'
+
+/** Starts a manager; see app.ts. What a server needs is loaded only here. */
+export const startManager = async (options: ManagerOptions): Promise<Manager> =>
+  await (await import('./app.ts')).startManager(options)

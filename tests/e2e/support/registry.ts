@@ -1,7 +1,7 @@
 /** A registry of npm packages on this machine: it serves what is installed in node_modules, and nothing else. */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -29,44 +29,59 @@ const tarOf = async (folder: string): Promise<Buffer> => {
   }
 }
 
+/** Every copy of a package: two libraries may need two versions of a third, and one of them lies inside. */
+const copiesOf = (modules: string, name: string): ReadonlyMap<string, string> => {
+  const homes = readdirSync(modules).flatMap((one) =>
+    one.startsWith('@') ? readdirSync(join(modules, one)).map((inner) => join(one, inner)) : [one],
+  )
+  const found = new Map<string, string>()
+  for (const home of ['', ...homes.map((one) => join(one, 'node_modules'))]) {
+    const folder = join(modules, home, name)
+    const manifest = join(folder, 'package.json')
+    if (!existsSync(manifest)) continue
+    found.set((JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }).version, folder)
+  }
+  return found
+}
+
 /** Serves the packages of a node_modules folder on a free port of the loopback interface. */
 export const serveModules = async (modules: string): Promise<Registry> => {
   const missing: string[] = []
   const tars = new Map<string, Promise<Buffer>>()
-  const tar = (name: string): Promise<Buffer> => {
-    const made = tars.get(name) ?? tarOf(join(modules, name))
-    tars.set(name, made)
+  const tar = (folder: string): Promise<Buffer> => {
+    const made = tars.get(folder) ?? tarOf(folder)
+    tars.set(folder, made)
     return made
   }
   const server = createServer((request, response) => {
     const answer = async (): Promise<void> => {
       const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname).slice(1)
       const [name = '', file] = path.split('/-/')
-      if (!existsSync(join(modules, name, 'package.json'))) {
+      const copies = copiesOf(modules, name)
+      if (copies.size === 0) {
         missing.push(name)
         response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}')
         return
       }
-      const body = await tar(name)
-      if (file !== undefined) {
-        response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(body)
+      const asked = file === undefined ? undefined : copies.get(file.replace(/\.tgz$/, ''))
+      if (asked !== undefined) {
+        response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(await tar(asked))
         return
       }
-      const manifest = JSON.parse(readFileSync(join(modules, name, 'package.json'), 'utf8')) as {
-        readonly version: string
-      }
       const { port } = server.address() as AddressInfo
-      const dist = {
-        tarball: `http://127.0.0.1:${port}/${name}/-/package.tgz`,
-        integrity: `sha512-${createHash('sha512').update(body).digest('base64')}`,
+      const versions: Record<string, object> = {}
+      for (const [version, folder] of copies) {
+        const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as object
+        const integrity = `sha512-${createHash('sha512')
+          .update(await tar(folder))
+          .digest('base64')}`
+        const tarball = `http://127.0.0.1:${port}/${name}/-/${version}.tgz`
+        versions[version] = { ...manifest, dist: { tarball, integrity } }
       }
-      response.writeHead(200, { 'content-type': 'application/json' }).end(
-        JSON.stringify({
-          name,
-          'dist-tags': { latest: manifest.version },
-          versions: { [manifest.version]: { ...manifest, dist } },
-        }),
-      )
+      const [latest] = copies.keys()
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ name, 'dist-tags': { latest }, versions }))
     }
     answer().catch((error: unknown) => response.writeHead(500).end(String(error)))
   })

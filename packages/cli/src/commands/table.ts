@@ -19,6 +19,7 @@ export interface CommandEntry {
 export const groups = {
   start: 'Start here',
   pipelines: 'Pipelines',
+  streams: 'Streams',
   after: 'After a run',
   pipes: 'In a pipe (as any Singer tap and target)',
   project: 'Project and machine',
@@ -89,6 +90,41 @@ export const commandTable: readonly CommandEntry[] = [
     'the first records of each substream; no state moves',
     () => import('./preview.ts'),
   ),
+
+  entry('streams', 'up', '', 'start the manager of streams', () => import('./up.ts'), true),
+  entry('streams', 'streams create', '<name>', 'make a stream', () => import('./streams-create.ts')),
+  entry('streams', 'streams list', '', 'the streams that you may see', () => import('./streams-list.ts')),
+  entry('streams', 'streams show', '<name>', 'what one holds and who may use it', () => import('./streams-show.ts')),
+  entry(
+    'streams',
+    'streams trim',
+    '<name> <before>',
+    'forget records before a position',
+    () => import('./streams-trim.ts'),
+  ),
+  entry('streams', 'streams delete', '<name>', 'delete one with its records', () => import('./streams-delete.ts')),
+  entry(
+    'streams',
+    'publish',
+    '<stream> [record]',
+    'publish lines of stdin, a file, or one record',
+    () => import('./publish.ts'),
+    true,
+  ),
+  entry('streams', 'consume', '<stream>', 'print records, those that come too', () => import('./consume.ts'), true),
+  entry(
+    'streams',
+    'grant',
+    '<stream> <who> <rights…>',
+    'let somebody read, write or own a stream',
+    () => import('./grant.ts'),
+  ),
+  entry('streams', 'revoke', '<stream> <who>', 'take that away', () => import('./revoke.ts')),
+  entry('streams', 'clients create', '<name>', 'make a program’s id and secret', () => import('./clients-create.ts')),
+  entry('streams', 'clients list', '', 'the programs that you made', () => import('./clients-list.ts')),
+  entry('streams', 'clients rotate', '<client>', 'a new secret, without a pause', () => import('./clients-rotate.ts')),
+  entry('streams', 'clients revoke', '<client>', 'lock a program out', () => import('./clients-revoke.ts')),
+  entry('streams', 'login', '<url>', 'log in to a manager elsewhere', () => import('./login.ts')),
 
   entry('after', 'query', '<file> [sql]', 'look into a SQLite or DuckDB file', () => import('./query.ts')),
   entry('after', 'runs list', '', 'the last runs', () => import('./runs-list.ts')),
@@ -166,6 +202,8 @@ export const aliases: Readonly<Record<string, string>> = {
 
 /** What a group does when no verb follows. */
 export const groupDefaults: Readonly<Record<string, string>> = {
+  streams: 'streams list',
+  clients: 'clients list',
   runs: 'runs list',
   state: 'state show',
   'dead-letters': 'dead-letters list',

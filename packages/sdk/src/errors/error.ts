@@ -21,6 +21,17 @@ export class MillraceError extends Error {
     this.retry = row.retry
     this.exitCode = row.exit
   }
+
+  /** The HTTP status of an answer that carries it. */
+  get httpStatus(): number {
+    return errorTable[this.code].http
+  }
+
+  /** The error that another process told, in its words. A code that is not known here becomes INTERNAL. */
+  static told(told: { readonly code: string; readonly message: string; readonly fix: string }): MillraceError {
+    const error = new MillraceError(told.code in errorTable ? (told.code as ErrorCode) : 'INTERNAL')
+    return Object.assign(error, { message: told.message, fix: told.fix })
+  }
 }
 
 /** Recognises our errors by their code, also those of another copy of this library. */

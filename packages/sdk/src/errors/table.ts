@@ -85,6 +85,17 @@ export const errorCodes = [
   'RECORD_UNKNOWN',
   'IDEMPOTENCY_MISMATCH',
   'PASSWORD_WEAK',
+  'REQUEST_INVALID',
+  'REQUEST_TOO_LARGE',
+  'REQUEST_TOO_SLOW',
+  'REQUEST_LIMITED',
+  'MEDIA_TYPE_UNSUPPORTED',
+  'ROUTE_UNKNOWN',
+  'TOKEN_INVALID',
+  'MANAGER_RUNNING',
+  'MANAGER_NOT_STARTED',
+  'MANAGER_UNKNOWN',
+  'MANAGER_UNAVAILABLE',
   'INTERRUPTED',
   'INTERNAL',
 ] as const
@@ -147,6 +158,7 @@ const later = (exit: number, http: number) => (say: ErrorRow['say'], fix: ErrorR
 const badData = never(exitCodes.badData, 422)
 const settings = afterFix(exitCodes.settings, 400)
 const usage = afterFix(exitCodes.usage, 400)
+const usage415 = afterFix(exitCodes.usage, 415)
 
 export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   // — messages —
@@ -482,6 +494,58 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   PASSWORD_WEAK: afterFix(exitCodes.settings, 422)(
     (d) => `a password has at least ${d['min']} characters, and at most ${d['max']}`,
     () => 'Choose a longer one.',
+  ),
+
+  // — the manager and its API —
+  REQUEST_INVALID: usage(
+    (d) => `${d['what'] ?? 'the request'}: ${list(d['problems'])}`,
+    (d) => String(d['fix'] ?? 'The document at /openapi.json describes every request.'),
+  ),
+  REQUEST_TOO_LARGE: never(exitCodes.badData, 413)(
+    (d) => `${d['what'] ?? 'the body'} has more than ${d['maxBytes']} bytes`,
+    (d) =>
+      String(d['fix'] ?? 'Send many records as JSON lines (application/x-ndjson): such a body may have any length.'),
+  ),
+  REQUEST_TOO_SLOW: later(exitCodes.later, 408)(
+    (d) => `the request sent nothing for ${d['seconds']} s`,
+    () => 'Send the request again. A body of JSON lines is kept open by blank lines.',
+  ),
+  REQUEST_LIMITED: later(exitCodes.later, 429)(
+    (d) => `too many requests: ${d['why']}`,
+    (d) => `Try again in ${d['seconds'] ?? 'a few'} s. Many records in one request make fewer requests.`,
+  ),
+  MEDIA_TYPE_UNSUPPORTED: usage415(
+    (d) => `${d['given'] === undefined ? 'the body has no content type' : `a body of ${d['given']} is not taken here`}`,
+    (d) => `Send ${list(d['known']) || 'application/json'}.`,
+  ),
+  ROUTE_UNKNOWN: afterFix(exitCodes.usage, 404)(
+    (d) => `there is no ${d['method']} ${d['path']}`,
+    () => 'The document at /openapi.json lists every route.',
+  ),
+  TOKEN_INVALID: afterFix(exitCodes.settings, 401)(
+    (d) => `${d['why'] ?? 'the request has no valid token'}`,
+    (d) =>
+      String(
+        d['fix'] ??
+          'Get a token at /api/v1/oauth/token and send it as `Authorization: Bearer …`; with the command line, `millrace login`.',
+      ),
+  ),
+  MANAGER_RUNNING: afterFix(exitCodes.settings, 409)(
+    (d) => `a manager is running on ${d['folder']} already${d['pid'] === undefined ? '' : ` (process ${d['pid']})`}`,
+    () => 'Use that one, stop it first, or start this one in another folder with --cwd.',
+  ),
+  MANAGER_NOT_STARTED: settings(
+    (d) => `the manager cannot start: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'See `millrace up --help`.'),
+  ),
+  MANAGER_UNKNOWN: settings(
+    (d) => `no manager is known here: ${list(d['looked'])}`,
+    () =>
+      'Start one in this folder with `millrace up`, or say where one is with `millrace login URL` or MILLRACE_URL, MILLRACE_CLIENT_ID and MILLRACE_CLIENT_SECRET.',
+  ),
+  MANAGER_UNAVAILABLE: later(exitCodes.unavailable, 503)(
+    (d) => `the manager at ${d['url']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check that it runs (`millrace up`) and try again.'),
   ),
   INTERRUPTED: later(exitCodes.interrupted, 503)(
     (d) => `stopped by ${d['signal'] ?? 'request'}`,

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import type { RecordBatch } from '@millrace/engine'
+import { checkJsonLines } from '@millrace/sdk'
 
 /** Deeper than this is refused: readers would have to follow. */
 export const maxJsonDepth = 1_000
@@ -24,8 +25,20 @@ const NINE = 0x39
 
 /** The place of the first record that is no JSON; undefined where all are. `isAsked` says which are to be looked at. */
 export const firstNotJson = (batch: RecordBatch, isAsked: (i: number) => boolean): number | undefined => {
+  if (areJsonLines(batch)) return undefined
   for (let i = 0; i < batch.count; i++) if (isAsked(i) && !isJson(batch.body(i))) return i
   return undefined
+}
+
+/** Whether all are JSON, lines as they came: all in one pass. False says nothing. */
+const areJsonLines = (batch: RecordBatch): boolean => {
+  if (batch.gap !== 1 || batch.count < 2) return false
+  try {
+    const { ends } = checkJsonLines(batch.bytes.subarray(0, batch.contentEnd))
+    return ends.length === batch.count && ends.every((end, i) => end === batch.ends[i])
+  } catch {
+    return false
+  }
 }
 
 /** Whether the bytes are one JSON value in UTF-8. */
