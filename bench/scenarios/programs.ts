@@ -57,10 +57,10 @@ export const convert: Scenario = {
   claims: [],
 }
 
-const million = 1_000_000
+export const million = 1_000_000
 
 /** A million wide records in a file, made once: long enough that start-up does not count. */
-const millionFile = (d: DataFiles): string => {
+export const millionFile = (d: DataFiles): string => {
   const file = join(d.dir, 'million.singer')
   if (!existsSync(file))
     execFileSync('bash', ['-c', `${hello(d, 'wide', million)} > ${quoted(file)}`], { stdio: 'inherit' })
