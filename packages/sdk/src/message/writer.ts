@@ -18,7 +18,6 @@ interface Substream {
 }
 
 const FIRST_BYTES = 64 * 1024
-const END_OF_LINE = Buffer.from('}\n')
 const timeSchema: JsonObject = { format: 'date-time' }
 
 /**
@@ -33,6 +32,10 @@ export class MessageWriter {
   #bytes: Buffer = Buffer.allocUnsafe(FIRST_BYTES)
   #length = 0
   #hasHeader: boolean
+  /** What stands behind a record: mostly the same as behind the one before. */
+  #version: number | undefined
+  #timeExtracted: string | undefined
+  #tail: Buffer = Buffer.from('}\n')
 
   constructor(to: WireFormat = 'singer') {
     this.#to = to
@@ -88,14 +91,20 @@ export class MessageWriter {
   #addRecord(message: RecordMessage): void {
     const { prefix } = this.#substream(message.stream)
     const size = message.size
-    const tail = `${message.version === undefined ? '' : `,"version":${message.version}`}${
-      message.timeExtracted === undefined ? '' : `,"time_extracted":${JSON.stringify(message.timeExtracted)}`
-    }`
-    this.#reserve(prefix.length + size + tail.length * 3 + END_OF_LINE.length)
+    const { version, timeExtracted } = message
+    if (version !== this.#version || timeExtracted !== this.#timeExtracted) this.#setTail(version, timeExtracted)
+    this.#reserve(prefix.length + size + this.#tail.length)
     this.#length += prefix.copy(this.#bytes, this.#length)
     this.#length += message.buffer.copy(this.#bytes, this.#length, message.from, message.to)
-    if (tail !== '') this.#length += this.#bytes.write(tail, this.#length)
-    this.#length += END_OF_LINE.copy(this.#bytes, this.#length)
+    this.#length += this.#tail.copy(this.#bytes, this.#length)
+  }
+
+  #setTail(version: number | undefined, timeExtracted: string | undefined): void {
+    this.#version = version
+    this.#timeExtracted = timeExtracted
+    const versionText = version === undefined ? '' : `,"version":${version}`
+    const timeText = timeExtracted === undefined ? '' : `,"time_extracted":${JSON.stringify(timeExtracted)}`
+    this.#tail = Buffer.from(`${versionText}${timeText}}\n`)
   }
 
   #addTransit(message: Exclude<Message, { type: 'UNREADABLE' }>): void {

@@ -1,5 +1,5 @@
 /** Digits behind the point at which a sequence is cut in two, so that most are made without BigInt. */
-const lowDigits = 6
+export const lowDigits = 6
 const lowSpan = 10 ** lowDigits
 
 /**
@@ -27,8 +27,19 @@ export class Sequence {
 
   /** The next number, as text. */
   next(): string {
+    const low = this.nextLow()
+    return this.#highText + String(low).padStart(lowDigits, '0')
+  }
+
+  /** The low part of the next number: its last digits. Those before them are {@link highText} after the call. */
+  nextLow(): number {
     if (this.#low >= lowSpan) this.#begin(this.#high + 1n)
-    return this.#highText + String(this.#low++).padStart(lowDigits, '0')
+    return this.#low++
+  }
+
+  /** The digits before the last ones of the number that was made last. */
+  get highText(): string {
+    return this.#highText
   }
 
   #begin(high: bigint): void {

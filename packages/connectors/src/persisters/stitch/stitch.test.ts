@@ -7,11 +7,13 @@ import {
   isMillraceError,
   type JsonObject,
   type MillraceError,
+  RecordMessage,
   resolveConfig,
   runPersister,
   silentLogger,
 } from '@millrace/sdk'
 import { persisterSuite, type StitchServer, type StitchServerOptions, startStitchServer } from '@millrace/sdk/testing'
+import { Batch } from './batch.ts'
 import { stitch } from './index.ts'
 import { Sequence } from './sequence.ts'
 
@@ -258,6 +260,28 @@ describe('a sequence', () => {
         last = next
       }
       now += batch % 3 === 0 ? 1 : batch % 3 === 1 ? 0 : -5
+    }
+  })
+
+  it('stands in a batch with all its digits, also where they carry, beside the time of each record', () => {
+    for (const before of [0, 5, 95, 999_995]) {
+      const [numbers, same] = [new Sequence(() => 1_800_000_000_000), new Sequence(() => 1_800_000_000_000)]
+      same.catchUp()
+      numbers.catchUp()
+      for (let i = 0; i < before; i++) assert.equal(numbers.nextLow(), same.nextLow())
+      const batch = new Batch({ table: 't', keys: [], schema: '{}', version: undefined }, numbers, 0)
+      const times = [undefined, '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z', 'a "é"', undefined]
+      const bytes = Buffer.from('{"id":1}')
+      for (let i = 0; i < 10; i++) {
+        const timeExtracted = times[i % times.length]
+        const meta = timeExtracted === undefined ? {} : { timeExtracted }
+        batch.add(new RecordMessage('t', i, { buffer: bytes, from: 0, to: bytes.length }, meta))
+      }
+      const expected = Array.from({ length: 10 }, (_, i) => {
+        const time = times[i % times.length]
+        return `{"action":"upsert","sequence":${same.next()},"data":{"id":1}${time === undefined ? '' : `,"time_extracted":${JSON.stringify(time)}`}}`
+      })
+      assert.equal(batch.body().toString(), `{"table_name":"t","schema":{},"messages":[${expected.join(',')}]}`)
     }
   })
 })
