@@ -36,7 +36,7 @@ const formOf = (type: ColumnType): number => {
   }
 }
 
-/** Counts the rows of a transaction: the order in which rows with the same key came. */
+/** Counts the staged rows of a transaction: the order in which rows with the same key came. */
 export interface RowCounter {
   next: number
 }
@@ -45,14 +45,14 @@ export interface RowCounter {
 export const wholeKeyOf = ({ keys, columns }: Table): number =>
   keys.length === 1 ? columns.findIndex((c) => c.name === keys[0] && c.type === 'integer') : -1
 
-/** The same lines, each with its number at the end. */
-export const numberLines = (lines: Buffer, counter: RowCounter): Buffer => {
+/** The same lines, each with a number at the end, from `from` on. */
+export const numberLines = (lines: Buffer, from: number): Buffer => {
   const parts: Buffer[] = []
   // No value holds a newline: COPY writes it as \\n.
-  for (let from = 0; from < lines.length; ) {
-    const end = lines.indexOf(NEWLINE, from)
-    parts.push(lines.subarray(from, end), Buffer.from(`\t${counter.next++}\n`))
-    from = end + 1
+  for (let at = 0, n = from; at < lines.length; n++) {
+    const end = lines.indexOf(NEWLINE, at)
+    parts.push(lines.subarray(at, end), Buffer.from(`\t${n}\n`))
+    at = end + 1
   }
   return Buffer.concat(parts)
 }
@@ -62,42 +62,86 @@ const ZERO = 48
 /** A whole number of so many characters is exact in a double. */
 const MAX_DIGITS = 15
 
+/** Lines that go one way. */
+export class CopyLines {
+  bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  at = 0
+  rows = 0
+  /** The keys of the first row and the last, where they are whole numbers. */
+  first: number = Number.NaN
+  last: number = Number.NEGATIVE_INFINITY
+  /** Whether each key was higher than the one before: then no two are equal. */
+  rises = true
+
+  get lines(): Buffer {
+    return this.bytes.subarray(0, this.at)
+  }
+
+  saw(key: number): void {
+    if (this.rows === 1) this.first = key
+    // Also where it is no number.
+    if (!(key > this.last)) this.rises = false
+    this.last = key
+  }
+}
+
+/** The rows of one batch. They are of no use once another one of the same table was begun. */
 export class CopyWriter implements RowEncoder {
+  /** Rows that replace none, and rows that may, which have their number at the end. */
+  readonly direct: CopyLines = new CopyLines()
+  readonly staged: CopyLines = new CopyLines()
   readonly #forms: Uint8Array
   readonly #isMetadata: readonly boolean[]
-  readonly #counter: RowCounter | undefined
+  readonly #counter: RowCounter
+  readonly #hasKeys: boolean
   /** The column of the only key, where that is a whole number; else -1. */
   readonly #key: number
-  /** The lowest and the highest key, where each was higher than the one before: then no two are equal. */
-  #ascends: boolean
-  #first = Number.NEGATIVE_INFINITY
-  #last = Number.NEGATIVE_INFINITY
-  #bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  /** The highest key so far: rows with a higher one replace none. */
+  #highest: number
+  /** Where the present row goes, and what is behind it already. */
+  #lines: CopyLines = this.direct
+  #bytes: Buffer = this.direct.bytes
   #at = 0
-  rows = 0
 
-  /** With a counter, each row ends with its number. */
-  constructor(table: Table, counter: RowCounter | undefined) {
+  /** `highest` is the highest key that is there already. */
+  constructor(table: Table, counter: RowCounter, highest: number) {
     this.#forms = Uint8Array.from(table.columns, (c) => formOf(c.type))
     this.#isMetadata = table.columns.map((c) => c.metadata !== undefined)
     this.#counter = counter
+    this.#hasKeys = table.keys.length > 0
     this.#key = wholeKeyOf(table)
-    this.#ascends = this.#key >= 0
+    this.#highest = highest
   }
 
-  /** Whether rows end with their number. */
-  get numbered(): boolean {
-    return this.#counter !== undefined
+  get rows(): number {
+    return this.direct.rows + this.staged.rows
   }
 
-  /** The first and the last key, where keys are whole numbers that rise from row to row. */
-  get ascending(): { readonly first: number; readonly last: number } | undefined {
-    return this.#ascends ? { first: this.#first, last: this.#last } : undefined
+  /** The highest key, with those that were there already. */
+  get highest(): number {
+    return this.#highest
+  }
+
+  /** Begins a row with this key; not a number: it may replace another one. */
+  #begin(key: number): void {
+    const isNew = !this.#hasKeys || key > this.#highest
+    if (isNew && this.#hasKeys) this.#highest = key
+    const lines = isNew ? this.direct : this.staged
+    if (lines !== this.#lines) {
+      this.#lines.bytes = this.#bytes
+      this.#lines = lines
+      this.#bytes = lines.bytes
+    }
+    this.#at = lines.at
+    lines.rows++
+    lines.saw(key)
   }
 
   raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
     const { buffer } = record
     const forms = this.#forms
+    const key = this.#key
+    this.#begin(key < 0 ? Number.NaN : wholeAt(buffer, spans[key * 2] as number, spans[key * 2 + 1] as number))
     // No byte becomes more than two; a null is two bytes, a separator one.
     this.#room((record.to - record.from) * 2 + forms.length * 3)
     let meta = 0
@@ -116,45 +160,30 @@ export class CopyWriter implements RowEncoder {
       if (this.#isMetadata[i] === true) meta++
       this.#bytes[this.#at++] = TAB
     }
-    if (this.#ascends) this.#saw(wholeAt(buffer, spans[this.#key * 2] as number, spans[this.#key * 2 + 1] as number))
     this.#end()
   }
 
   cells(cells: readonly Cell[]): void {
+    const key = this.#key < 0 ? null : (cells[this.#key] as Cell)
+    this.#begin(key !== null && key.length <= MAX_DIGITS ? Number(key) : Number.NaN)
     for (let i = 0; i < cells.length; i++) {
       this.#cell(cells[i] as Cell, i)
       this.#room(1)
       this.#bytes[this.#at++] = TAB
     }
-    if (this.#ascends) {
-      const key = cells[this.#key]
-      this.#saw(typeof key === 'string' && key.length <= MAX_DIGITS ? Number(key) : Number.NaN)
-    }
     this.#end()
-  }
-
-  #saw(key: number): void {
-    if (this.rows === 0) this.#first = key
-    // Also where it is no number.
-    if (!(key > this.#last)) this.#ascends = false
-    this.#last = key
-  }
-
-  /** The lines so far. The writer is of no use afterwards. */
-  take(): Buffer {
-    return this.#bytes.subarray(0, this.#at)
   }
 
   /** Ends the row: its number behind the last tab, or a newline in the place of that. */
   #end(): void {
-    this.rows++
-    if (this.#counter === undefined) {
-      this.#bytes[this.#at - 1] = NEWLINE
-      return
+    if (this.#lines === this.direct) this.#bytes[this.#at - 1] = NEWLINE
+    else {
+      this.#room(12)
+      this.#number(this.#counter.next++)
+      this.#bytes[this.#at++] = NEWLINE
     }
-    this.#room(12)
-    this.#number(this.#counter.next++)
-    this.#bytes[this.#at++] = NEWLINE
+    this.#lines.bytes = this.#bytes
+    this.#lines.at = this.#at
   }
 
   /** A whole number from 0 on. */

@@ -174,6 +174,51 @@ describe('postgres: its own', { skip: server.skip }, () => {
     }
   })
 
+  test('of equal keys the last wins among old rows and new ones, across batches, commits and runs', async () => {
+    const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+    let state = seed
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 1
+      return (state >>> 8) % below
+    }
+    const schema = freshSchema()
+    const last = new Map<string, number>()
+    let v = 0
+    let rising = 0
+    for (let run = 0; run < 4; run++) {
+      await using s = await open(schema)
+      await s.declare(schemaOf('k', { id: int, v: int, filling: str }))
+      for (let batch = 0; batch < 12; batch++) {
+        const lines = Array.from({ length: 1 + random(60) }, () => {
+          // New ones rise but for gaps that are filled later; old ones come again; some are beyond what a double holds.
+          const ids = [
+            () => (rising += 1 + random(3)),
+            () => random(rising + 2),
+            () => -random(9),
+            () => 9007199254740990 + random(5),
+          ]
+          const id = (ids[Math.min(random(6), 3)] as () => number)()
+          const text = id > Number.MAX_SAFE_INTEGER ? `900719925474099${random(5)}` : String(id)
+          last.set(text, ++v)
+          // What has an escape of a character is taken the exact way.
+          const filling = random(4) === 0 ? '\\ud83d\\ude9a' : 'x'.repeat(random(2) === 0 ? 20_000 : 3)
+          return `{"id":${text},"v":${v},"filling":"${filling}"}`
+        })
+        await s.write('k', recordsOf('k', lines))
+        if (random(4) === 0) await s.flush()
+      }
+      await s.flush()
+      const rows: readonly Readonly<Record<string, unknown>>[] = await db.query(
+        `SELECT id::text, v::int FROM ${schema}.k ORDER BY v`,
+      )
+      assert.deepEqual(
+        rows.map((r) => [r['id'], r['v']]),
+        [...last].sort(([, a], [, b]) => a - b),
+        `SEED=${seed}`,
+      )
+    }
+  })
+
   test('a key that no index takes is rejected', async () => {
     const schema = freshSchema()
     await using s = await open(schema)

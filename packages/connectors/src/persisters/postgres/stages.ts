@@ -2,8 +2,9 @@
  * Rows on their way into tables. Rows that may replace others go into a staging table of the transaction, all others into
  * their table itself; both by one COPY for as long as nothing else comes between.
  *
- * Rows with one whole number as their key replace none for as long as that number rises from row to row and began above
- * all that the table has: what comes in the order of its id, as most new things do, costs no more than appending.
+ * Where one whole number is the key, a row whose number is higher than all in the table and all that came before replaces none: what
+ * comes in the order of its id, as most new things do, costs no more than appending, and of a batch of old and new rows only the old
+ * ones are staged. A staged row came later than the row in the table that it replaces: it is merged when both are there.
  */
 import type { RowEncoder, Table } from '../../sql/types.ts'
 import { CopyWriter, numberLines, type RowCounter, wholeKeyOf } from './copy-rows.ts'
@@ -12,24 +13,38 @@ import type { Link } from './link.ts'
 
 /** Rows of a table wait until they have so many bytes, so that streams that take turns do not mean a COPY a batch. */
 const POUR_BYTES = 256 * 1024
+/** The same for staged rows while others of the table go into it directly. */
+const MIXED_BYTES = 4 << 20
 /** What may wait of all tables together. */
 const MAX_WAITING_BYTES = 8 << 20
+/** A key of so many characters is exact in a double. */
+const MAX_DIGITS = 15
+
+/** Lines that go to one place, which one COPY takes. */
+interface Way {
+  /** Name of the table that takes them. */
+  readonly into: string
+  waiting: Buffer[]
+  bytes: number
+  /** Whether lines were sent. */
+  begun: boolean
+}
 
 /** Rows that go into one table, in its present shape. */
 interface Stage {
   readonly table: Table
   readonly signature: string
-  /** Name of the staging table; undefined where rows go into the table itself. */
-  readonly staging: string | undefined
-  waiting: Buffer[]
-  bytes: number
-  /** The highest key so far, where keys are numbers that rise from row to row; else infinite. */
-  lastKey: number
-  /** Whether rows were sent. */
-  begun: boolean
+  readonly direct: Way
+  readonly staged: Way
+  /** The highest key so far, where a whole number is the key: rows above it are new. Infinite where none can be known to be. */
+  highest: number
+  /** The last staged key for as long as they rise; else infinite: some may be equal. */
+  lastStaged: number
 }
 
 const signatureOf = (table: Table): string => JSON.stringify([table.columns.map((c) => [c.name, c.type]), table.keys])
+
+const way = (into: string): Way => ({ into, waiting: [], bytes: 0, begun: false })
 
 export class Stages {
   readonly #link: Link
@@ -43,38 +58,33 @@ export class Stages {
   }
 
   encoder(table: Table): RowEncoder {
-    const stage = this.#stages.get(table.name)
-    const stages = stage === undefined ? table.keys.length > 0 && wholeKeyOf(table) < 0 : stage.staging !== undefined
-    return new CopyWriter(table, stages ? this.#counter : undefined)
+    return new CopyWriter(table, this.#counter, this.#stages.get(table.name)?.highest ?? Number.NEGATIVE_INFINITY)
   }
 
   /** Takes the rows of an encoder of this table. */
   async add(table: Table, rows: CopyWriter): Promise<void> {
-    let stage = await this.#stageOf(table, rows)
-    const { ascending } = rows
-    const rises = ascending !== undefined && ascending.first > stage.lastKey
-    if (stage.staging === undefined && table.keys.length > 0 && (!rises || rows.numbered)) {
-      await this.settle(table.name)
-      stage = this.#begin(table, true)
-    }
-    stage.lastKey = rises ? ascending.last : Number.POSITIVE_INFINITY
-    const lines = stage.staging === undefined || rows.numbered ? rows.take() : numberLines(rows.take(), this.#counter)
-    if (this.#link.copiesFor(stage)) return await this.#link.sendCopy(lines)
-    stage.waiting.push(lines)
-    stage.bytes += lines.length
-    this.#waiting += lines.length
-    if (stage.bytes >= POUR_BYTES) await this.#pour(stage)
-    if (this.#waiting >= MAX_WAITING_BYTES) for (const s of this.#stages.values()) await this.#pour(s)
+    const { direct, staged } = rows
+    const stage = await this.#stageOf(table)
+    const isNew = table.keys.length === 0 || direct.rows === 0 || direct.first > stage.highest
+    if (isNew) await this.#send(stage, stage.direct, direct.lines)
+    // Only the first batch of a stage did not know which keys are there. Of equal keys those that seemed new came first.
+    else await this.#send(stage, stage.staged, numberLines(direct.lines, -direct.rows))
+    await this.#send(stage, stage.staged, staged.lines)
+    const last = isNew ? staged : direct
+    const rises = last.rises && !(last.first <= stage.lastStaged) && (isNew || staged.rows === 0)
+    if (!isNew || staged.rows > 0) stage.lastStaged = rises ? last.last : Number.POSITIVE_INFINITY
+    stage.highest = Math.max(stage.highest, rows.highest)
+    if (this.#waiting >= MAX_WAITING_BYTES) for (const s of this.#stages.values()) await this.#pourAll(s)
   }
 
   /** Brings all rows of a table to where they belong: what follows sees them. */
   async settle(table: string): Promise<void> {
     const stage = this.#stages.get(table)
     if (stage === undefined) return
-    await this.#pour(stage)
-    if (this.#link.copiesFor(stage)) await this.#link.endCopy()
-    if (stage.begun && stage.staging !== undefined)
-      await this.#merge(stage.table, stage.staging, stage.lastKey === Number.POSITIVE_INFINITY)
+    await this.#pourAll(stage)
+    if (this.#link.copiesFor(stage.direct) || this.#link.copiesFor(stage.staged)) await this.#link.endCopy()
+    if (stage.staged.begun)
+      await this.#merge(stage.table, stage.staged.into, stage.lastStaged === Number.POSITIVE_INFINITY)
     this.#stages.delete(table)
   }
 
@@ -85,62 +95,69 @@ export class Stages {
   }
 
   /** Where rows of this table are gathered. A new shape begins anew. */
-  async #stageOf(table: Table, rows: CopyWriter): Promise<Stage> {
+  async #stageOf(table: Table): Promise<Stage> {
     const old = this.#stages.get(table.name)
     if (old?.table === table) return old
     if (old !== undefined) {
       if (old.signature === signatureOf(table)) return old
       await this.settle(table.name)
     }
-    return this.#begin(table, table.keys.length > 0 && !(await this.#areNew(table, rows)))
-  }
-
-  /** Whether these rows have keys above all that are there. */
-  async #areNew(table: Table, rows: CopyWriter): Promise<boolean> {
-    if (rows.numbered || rows.ascending === undefined) return false
-    const key = quote(table.keys[0] as string)
-    const [row] = await this.#link.within(
-      `SELECT coalesce(max(${key}) < ${rows.ascending.first}, true) AS above FROM ${this.#link.ref(table.name)}`,
-    )
-    return row?.['above'] === true
-  }
-
-  #begin(table: Table, stages: boolean): Stage {
-    const staging = stages ? `pg_temp.${quote(`_millrace_stage_${this.#nextStaging++}`)}` : undefined
     const stage: Stage = {
       table,
       signature: signatureOf(table),
-      staging,
-      waiting: [],
-      bytes: 0,
-      lastKey: Number.NEGATIVE_INFINITY,
-      begun: false,
+      direct: way(this.#link.ref(table.name)),
+      staged: way(`pg_temp.${quote(`_millrace_stage_${this.#nextStaging++}`)}`),
+      highest: wholeKeyOf(table) < 0 ? Number.POSITIVE_INFINITY : await this.#highestKey(table),
+      lastStaged: wholeKeyOf(table) < 0 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
     }
     this.#stages.set(table.name, stage)
     return stage
   }
 
+  /** The highest key that is there; infinite where a double cannot say it. */
+  async #highestKey(table: Table): Promise<number> {
+    const [row] = await this.#link.within(
+      `SELECT max(${quote(table.keys[0] as string)})::text AS key FROM ${this.#link.ref(table.name)}`,
+    )
+    const key = row?.['key']
+    if (typeof key !== 'string') return Number.NEGATIVE_INFINITY
+    return key.length <= MAX_DIGITS ? Number(key) : Number.POSITIVE_INFINITY
+  }
+
+  async #send(stage: Stage, to: Way, lines: Buffer): Promise<void> {
+    if (lines.length === 0) return
+    if (this.#link.copiesFor(to)) return await this.#link.sendCopy(lines)
+    to.waiting.push(lines)
+    to.bytes += lines.length
+    this.#waiting += lines.length
+    // Each change from one table to the other ends a COPY.
+    if (to.bytes >= (to === stage.staged && stage.direct.begun ? MIXED_BYTES : POUR_BYTES)) await this.#pour(stage, to)
+  }
+
+  async #pourAll(stage: Stage): Promise<void> {
+    await this.#pour(stage, stage.direct)
+    await this.#pour(stage, stage.staged)
+  }
+
   /** Sends what waits; the COPY stays open for more. */
-  async #pour(stage: Stage): Promise<void> {
-    if (stage.bytes === 0) return
-    const { table, staging } = stage
-    if (!this.#link.copiesFor(stage)) {
+  async #pour({ table, staged }: Stage, to: Way): Promise<void> {
+    if (to.bytes === 0) return
+    if (!this.#link.copiesFor(to)) {
       await this.#link.begin()
       const columns = table.columns.map((c) => quote(c.name))
-      if (staging !== undefined) columns.push(quote(orderColumn))
+      if (to === staged) columns.push(quote(orderColumn))
       const types = table.columns.map((c) => `${quote(c.name)} ${typeName(c.type)}`)
       const create =
-        staging === undefined || stage.begun
+        to !== staged || to.begun
           ? ''
-          : `CREATE TEMP TABLE ${staging} (${types.join(', ')}, ${quote(orderColumn)} integer) ON COMMIT DROP; `
-      stage.begun = true
-      const into = staging ?? this.#link.ref(table.name)
-      await this.#link.beginCopy(stage, `${create}COPY ${into} (${columns.join(', ')}) FROM STDIN`)
+          : `CREATE TEMP TABLE ${to.into} (${types.join(', ')}, ${quote(orderColumn)} integer) ON COMMIT DROP; `
+      to.begun = true
+      await this.#link.beginCopy(to, `${create}COPY ${to.into} (${columns.join(', ')}) FROM STDIN`)
     }
-    const { waiting } = stage
-    this.#waiting -= stage.bytes
-    stage.waiting = []
-    stage.bytes = 0
+    const { waiting } = to
+    this.#waiting -= to.bytes
+    to.waiting = []
+    to.bytes = 0
     for (const lines of waiting) await this.#link.sendCopy(lines)
   }
 
