@@ -8,6 +8,7 @@ const modules: Readonly<Record<string, string>> = {
   'packages/sdk/src/message/json-lines': 'jsonLinesWasm',
   'packages/connectors/src/streamers/postgres/copy-rows': 'copyRowsWasm',
   'packages/connectors/src/streamers/files/row-lines': 'rowLinesWasm',
+  'packages/connectors/src/persisters/postgres/record-rows': 'recordRowsWasm',
 }
 
 /** WebAssembly, assembled from its text. */

@@ -122,6 +122,7 @@ export class RowMaker {
       for (let i = 0; i < metadata.length; i++)
         metadata[i] = stamp((this.#metadata[i] as { name: MetadataName }).name, record)
       if (record.buffer.length === 0) record.bytes()
+      if (scanner !== undefined && rows.plain?.(record, metadata) === true) continue
       if (scanner?.scan(record.buffer, record.from, record.to) === true) {
         rows.raw(record, scanner.spans, metadata)
         continue

@@ -102,6 +102,11 @@ export type Cell = string | null
  */
 export interface RowEncoder {
   /**
+   * Finds the values of a record by itself and takes it, where it can; false: nothing happened. Only asked where each column is a field of
+   * the record or of metadata; the row must be the one that `cells` or `raw` would have given.
+   */
+  plain?(record: RecordMessage, metadata: readonly Cell[]): boolean
+  /**
    * `spans` holds for each column of the layout where its value's JSON text begins and ends in the record's buffer
    * (-1: no value); `metadata` the cells of the metadata columns, in their order.
    */

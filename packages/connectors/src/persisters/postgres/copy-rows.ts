@@ -2,6 +2,8 @@
 import type { RecordMessage } from '@millrace/sdk'
 import { asciiAt } from '../../sql/slices.ts'
 import type { Cell, ColumnType, RowEncoder, Table } from '../../sql/types.ts'
+import { MAX_KEY_BYTES } from './dialect.ts'
+import type { RecordRows } from './record-rows.ts'
 
 const FIRST_BYTES = 320 * 1024
 const TAB = 9
@@ -62,8 +64,9 @@ const ZERO = 48
 /** A whole number of so many characters is exact in a double. */
 const MAX_DIGITS = 15
 
-/** Lines that go one way. */
+/** Lines that go one way. Those that {@link RecordRows} wrote last are still in its area. */
 export class CopyLines {
+  readonly area: 0 | 1
   bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES)
   at = 0
   rows = 0
@@ -73,8 +76,27 @@ export class CopyLines {
   /** Whether each key was higher than the one before: then no two are equal. */
   rises = true
 
+  constructor(area: 0 | 1) {
+    this.area = area
+  }
+
   get lines(): Buffer {
     return this.bytes.subarray(0, this.at)
+  }
+
+  /** Makes room for so many bytes more. */
+  room(bytes: number): void {
+    if (this.at + bytes + 1 <= this.bytes.length) return
+    const bigger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes + 1))
+    this.bytes.copy(bigger, 0, 0, this.at)
+    this.bytes = bigger
+  }
+
+  append(rows: Buffer): void {
+    if (rows.length === 0) return
+    this.room(rows.length)
+    this.bytes.set(rows, this.at)
+    this.at += rows.length
   }
 
   saw(key: number): void {
@@ -88,29 +110,35 @@ export class CopyLines {
 /** The rows of one batch. They are of no use once another one of the same table was begun. */
 export class CopyWriter implements RowEncoder {
   /** Rows that replace none, and rows that may, which have their number at the end. */
-  readonly direct: CopyLines = new CopyLines()
-  readonly staged: CopyLines = new CopyLines()
+  readonly direct: CopyLines = new CopyLines(0)
+  readonly staged: CopyLines = new CopyLines(1)
   readonly #forms: Uint8Array
   readonly #isMetadata: readonly boolean[]
   readonly #counter: RowCounter
-  readonly #hasKeys: boolean
   /** The column of the only key, where that is a whole number; else -1. */
   readonly #key: number
   /** The highest key so far: rows with a higher one replace none. */
   #highest: number
-  /** Where the present row goes, and what is behind it already. */
+  readonly #keys: readonly number[]
+  readonly #open: () => RecordRows
+  #records: RecordRows | undefined
+  /** Where the present row goes. */
   #lines: CopyLines = this.direct
   #bytes: Buffer = this.direct.bytes
   #at = 0
 
-  /** `highest` is the highest key that is there already. */
-  constructor(table: Table, counter: RowCounter, highest: number) {
+  /** `highest` is the highest key that is there already; `open` makes what takes plain records of this table. */
+  constructor(
+    table: Table,
+    options: { readonly counter: RowCounter; readonly highest: number; readonly open: () => RecordRows },
+  ) {
     this.#forms = Uint8Array.from(table.columns, (c) => formOf(c.type))
     this.#isMetadata = table.columns.map((c) => c.metadata !== undefined)
-    this.#counter = counter
-    this.#hasKeys = table.keys.length > 0
+    this.#counter = options.counter
+    this.#open = options.open
+    this.#keys = table.keys.map((k) => table.columns.findIndex((c) => c.name === k))
     this.#key = wholeKeyOf(table)
-    this.#highest = highest
+    this.#highest = options.highest
   }
 
   get rows(): number {
@@ -122,23 +150,58 @@ export class CopyWriter implements RowEncoder {
     return this.#highest
   }
 
-  /** Begins a row with this key; not a number: it may replace another one. */
-  #begin(key: number): void {
-    const isNew = !this.#hasKeys || key > this.#highest
-    if (isNew && this.#hasKeys) this.#highest = key
-    const lines = isNew ? this.direct : this.staged
-    if (lines !== this.#lines) {
-      this.#lines.bytes = this.#bytes
-      this.#lines = lines
-      this.#bytes = lines.bytes
+  /** All rows are then in {@link CopyLines.lines}. */
+  finish(): void {
+    this.#flush(this.direct)
+    this.#flush(this.staged)
+  }
+
+  plain(record: RecordMessage, metadata: readonly Cell[]): boolean {
+    let rows = this.#records
+    if (rows === undefined) {
+      rows = this.#records = this.#open()
+      rows.begin()
     }
-    this.#at = lines.at
+    if (!rows.scan(record, metadata)) return false
+    let keyBytes = 0
+    for (const key of this.#keys) {
+      if (rows.from(key) < 0) return false
+      keyBytes += rows.to(key) - rows.from(key)
+    }
+    if (keyBytes > MAX_KEY_BYTES) return false
+    const key = this.#key
+    const lines = this.#linesOf(key < 0 ? Number.NaN : wholeAt(rows.bytes, rows.from(key), rows.to(key)))
+    if (rows.isFull(lines.area)) this.#flush(lines)
+    rows.write(lines.area, lines === this.direct ? -1 : this.#counter.next++)
+    return true
+  }
+
+  /** Where a row with this key goes; not a number: it may replace another one. */
+  #linesOf(key: number): CopyLines {
+    const hasKeys = this.#keys.length > 0
+    const isNew = !hasKeys || key > this.#highest
+    if (isNew && hasKeys) this.#highest = key
+    const lines = isNew ? this.direct : this.staged
     lines.rows++
     lines.saw(key)
+    return lines
+  }
+
+  #flush(lines: CopyLines): void {
+    if (this.#records !== undefined) lines.append(this.#records.take(lines.area))
+  }
+
+  #begin(key: number): void {
+    const lines = this.#linesOf(key)
+    this.#flush(lines)
+    this.#lines = lines
+    this.#bytes = lines.bytes
+    this.#at = lines.at
   }
 
   raw(record: RecordMessage, spans: Int32Array, metadata: readonly Cell[]): void {
     const { buffer } = record
+    this.#records?.learn(spans)
     const forms = this.#forms
     const key = this.#key
     this.#begin(key < 0 ? Number.NaN : wholeAt(buffer, spans[key * 2] as number, spans[key * 2 + 1] as number))
@@ -271,10 +334,10 @@ export class CopyWriter implements RowEncoder {
   }
 
   #room(bytes: number): void {
-    if (this.#at + bytes + 1 <= this.#bytes.length) return
-    const bigger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#at + bytes + 1))
-    this.#bytes.copy(bigger, 0, 0, this.#at)
-    this.#bytes = bigger
+    const lines = this.#lines
+    lines.at = this.#at
+    lines.room(bytes)
+    this.#bytes = lines.bytes
   }
 }
 

@@ -4,7 +4,7 @@ import type { Column, ColumnType, Dialect, Table, TableChange } from '../../sql/
 /** Bytes of a name; PostgreSQL cuts what is longer, without a word. */
 export const MAX_NAME_BYTES = 63
 /** An index takes no key of more than 2,704 bytes (a third of a page), its own fields among them. */
-const MAX_KEY_BYTES = 2600
+export const MAX_KEY_BYTES = 2600
 
 /** The column of a staging table that says in which order its rows came. */
 export const orderColumn = '_millrace_order'

@@ -10,6 +10,7 @@ import type { RowEncoder, Table } from '../../sql/types.ts'
 import { CopyWriter, numberLines, type RowCounter, wholeKeyOf } from './copy-rows.ts'
 import { orderColumn, quote, typeName } from './dialect.ts'
 import type { Link } from './link.ts'
+import { RecordRows } from './record-rows.ts'
 
 /** Rows of a table wait until they have so many bytes, so that streams that take turns do not mean a COPY a batch. */
 const POUR_BYTES = 256 * 1024
@@ -19,6 +20,8 @@ const MIXED_BYTES = 4 << 20
 const MAX_WAITING_BYTES = 8 << 20
 /** A key of so many characters is exact in a double. */
 const MAX_DIGITS = 15
+/** How many tables may have memory of their own for plain records, a megabyte each. */
+const MAX_PLAIN = 8
 
 /** Lines that go to one place, which one COPY takes. */
 interface Way {
@@ -50,6 +53,7 @@ export class Stages {
   readonly #link: Link
   readonly #stages = new Map<string, Stage>()
   readonly #counter: RowCounter = { next: 0 }
+  readonly #plain = new Map<Table, RecordRows>()
   #waiting = 0
   #nextStaging = 0
 
@@ -58,11 +62,26 @@ export class Stages {
   }
 
   encoder(table: Table): RowEncoder {
-    return new CopyWriter(table, this.#counter, this.#stages.get(table.name)?.highest ?? Number.NEGATIVE_INFINITY)
+    return new CopyWriter(table, {
+      counter: this.#counter,
+      highest: this.#stages.get(table.name)?.highest ?? Number.NEGATIVE_INFINITY,
+      open: () => this.#plainOf(table),
+    })
+  }
+
+  /** What takes plain records of a table: those of the tables that were written last are kept. */
+  #plainOf(table: Table): RecordRows {
+    const rows = this.#plain.get(table) ?? new RecordRows(table)
+    this.#plain.delete(table)
+    this.#plain.set(table, rows)
+    const [oldest] = this.#plain.keys()
+    if (this.#plain.size > MAX_PLAIN && oldest !== undefined) this.#plain.delete(oldest)
+    return rows
   }
 
   /** Takes the rows of an encoder of this table. */
   async add(table: Table, rows: CopyWriter): Promise<void> {
+    rows.finish()
     const { direct, staged } = rows
     const stage = await this.#stageOf(table)
     const isNew = table.keys.length === 0 || direct.rows === 0 || direct.first > stage.highest
