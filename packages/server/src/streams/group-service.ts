@@ -93,7 +93,7 @@ export class GroupService implements Groups {
       let left = maxClaimBytes
       for (const lease of leases) {
         const [range] = lease.ranges as readonly [OffsetRange]
-        const batches = left > 0 ? await readAll(log, range, left) : []
+        const batches = left > 0 ? await readAll(log, range, left, out.length === 0) : []
         left -= bytesOf(batches)
         const reached = batches.map(rangeOf).at(-1)?.next ?? range.first
         // What does not fit in one answer goes back, and does not count as tried.
@@ -166,7 +166,7 @@ const readAll = async (
       { records: Number(next - at), bytes: left },
     )
     const reached = batches.map(rangeOf).at(-1)?.next
-    if (reached === undefined) break
+    if (reached === undefined || (bytesOf(batches) > left && !(isFirst && out.length === 0))) break
     out.push(...batches)
     left -= bytesOf(batches)
     at = reached
