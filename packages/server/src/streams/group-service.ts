@@ -152,11 +152,12 @@ export class GroupService implements Groups {
   }
 }
 
-/** All records of a range, or as many as have room. */
+/** All records of a range, or as many as have room. The first of an answer comes whatever its size. */
 const readAll = async (
   log: StreamLog,
   { first, next }: OffsetRange,
   bytes: number,
+  isFirst: boolean,
 ): Promise<readonly StoredBatch[]> => {
   const out: StoredBatch[] = []
   let left = bytes

@@ -59,32 +59,32 @@ interface Waiting {
 }
 
 /**
- * A SQLite file with one writer, and a reader that never waits for it. Transactions that come while one is being committed share the next
+ * One connection to a SQLite file, to write or only to read. Transactions that come while one is being committed share the next
  * commit, each undone alone where it fails: what is on the disk costs one flush for all.
  */
 export class SqliteSql implements Sql {
   readonly read: Queries
   readonly #path: string
-  readonly #writing: DatabaseSync
-  readonly #reading: DatabaseSync
+  readonly #db: DatabaseSync
+  readonly #use: 'write' | 'read'
   readonly #tx: Statements
   #waiting: Waiting[] = []
   #running: Promise<void> | undefined
   #isClosed = false
 
-  /** Throws CONTROL_UNUSABLE. */
-  constructor(path: string) {
+  /** To write makes the file and its tables where they lack. Throws CONTROL_UNUSABLE. */
+  constructor(path: string, use: 'write' | 'read') {
     this.#path = path
-    this.#writing = openForWriting(path)
-    this.#reading = openForReading(path)
-    this.#tx = new Statements(this.#writing, path)
-    this.read = new Statements(this.#reading, path)
+    this.#use = use
+    this.#db = use === 'write' ? openForWriting(path) : openForReading(path)
+    this.#tx = new Statements(this.#db, path)
+    this.read = this.#tx
   }
 
-  write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    if (this.#isClosed)
-      return Promise.reject(new MillraceError('CONTROL_UNAVAILABLE', { what: this.#path, why: 'it was closed' }))
-    return new Promise<T>((resolve, reject) => {
+  async write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new MillraceError('CONTROL_UNAVAILABLE', { what: this.#path, why: 'it was closed' })
+    if (this.#use === 'read') throw new Error('a method that writes was asked of the connection that reads')
+    return await new Promise<T>((resolve, reject) => {
       this.#waiting.push({ run: work, resolve: resolve as (value: unknown) => void, reject })
       this.#running ??= this.#drain()
     })
@@ -93,30 +93,35 @@ export class SqliteSql implements Sql {
   async #drain(): Promise<void> {
     // After what the event loop has at hand, so that requests of one turn come together.
     await new Promise((resolve) => setImmediate(resolve))
-    while (this.#waiting.length > 0) await this.#commit(this.#waiting.splice(0, maxTogether))
+    while (this.#waiting.length > 0) {
+      await this.#commit(this.#waiting.splice(0, maxTogether))
+      // What came while the disk was waited for joins the next.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
     this.#running = undefined
   }
 
   /** Nothing here waits for anything but the disk, so no other transaction comes between. */
   async #commit(together: readonly Waiting[]): Promise<void> {
+    const db = this.#db
     const done: (() => void)[] = []
     try {
-      this.#writing.exec('begin immediate')
+      db.exec('begin immediate')
       for (const { run, resolve, reject } of together) {
-        this.#writing.exec('savepoint one')
+        db.exec('savepoint one')
         try {
           const value = await run(this.#tx)
           done.push(() => resolve(value))
         } catch (e) {
-          this.#writing.exec('rollback to one')
+          db.exec('rollback to one')
           done.push(() => reject(e))
         }
-        this.#writing.exec('release one')
+        db.exec('release one')
       }
-      this.#writing.exec('commit')
+      db.exec('commit')
     } catch (e) {
       // A full disk, say: SQLite may have undone all by itself already.
-      if (this.#writing.isOpen && this.#writing.isTransaction) this.#writing.exec('rollback')
+      if (db.isOpen && db.isTransaction) db.exec('rollback')
       const error = inOurWords(this.#path, e)
       for (const { reject } of together) reject(error)
       return
@@ -128,7 +133,6 @@ export class SqliteSql implements Sql {
     if (this.#isClosed) return
     this.#isClosed = true
     await this.#running
-    this.#reading.close()
-    this.#writing.close()
+    if (this.#db.isOpen) this.#db.close()
   }
 }
