@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { after, describe, test } from 'node:test'
 import { isMillraceError, type MillraceError } from '@millrace/sdk'
 import { type S3Access, startS3 } from '../testing/services/s3.ts'
-import { freePort } from '../testing/services/service.ts'
+import { freePort } from '@millrace/sdk/testing'
 import { ObjectStore } from './store.ts'
 import { ObjectUpload, partBytes } from './upload.ts'
 

@@ -10,3 +10,6 @@ export {
   startStitchServer,
 } from './stitch-server/index.ts'
 export { type StreamerSuiteOptions, streamerSuite } from './streamer-suite.ts'
+export { type Broker, findBroker, type OwnBroker, startBroker } from './services/broker.ts'
+export { answers, freePort, install, OwnServer, type Program, userIds } from './services/service.ts'
+export { type Cuttable, cuttable } from './services/way.ts'

@@ -10,9 +10,8 @@ import {
   runPersister,
   silentLogger,
 } from '@millrace/sdk'
-import { persisterSuite } from '@millrace/sdk/testing'
-import { cuttable, findRabbit } from '../../testing/services/rabbitmq.ts'
-import { freePort } from '../../testing/services/service.ts'
+import { findRabbit } from '../../testing/services/rabbitmq.ts'
+import { cuttable, freePort, persisterSuite } from '@millrace/sdk/testing'
 import { amqp } from './index.ts'
 
 const rabbit = await findRabbit()

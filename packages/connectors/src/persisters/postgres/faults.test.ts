@@ -8,7 +8,7 @@ import { after, describe, test } from 'node:test'
 import { type ErrorCode, isMillraceError, type JsonObject, type PersisterSession } from '@millrace/sdk'
 import type { Destination } from '../../sql/testing/destination.ts'
 import { Place, recordsOf, schemaOf } from '../../sql/testing/destination.ts'
-import { freePort } from '../../testing/services/service.ts'
+import { freePort } from '@millrace/sdk/testing'
 import { startCluster } from '../../testing/services/postgres.ts'
 import { postgres } from './index.ts'
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chownSync, existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
-import { answers, freePort, install, OwnServer, userIds } from './service.ts'
+import { answers, freePort, install, OwnServer, userIds } from '@millrace/sdk/testing'
 
 const PORT = 5432
 const START_MS = 30_000

@@ -1,17 +1,7 @@
-/** RabbitMQ for tests: the broker that is there, or one of our own of Debian's package. */
-import { spawnSync } from 'node:child_process'
+/** RabbitMQ for tests of connectors: what is in its queues. */
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { type Broker, findBroker } from '@millrace/sdk/testing'
 import { Connection } from 'rabbitmq-client'
-import { answers, freePort, install, OwnServer } from './service.ts'
-
-const PORT = 5672
-const HOST = '127.0.0.1'
-const START_MS = 120_000
-const NEEDS = 'needs RabbitMQ: one on port 5672 that knows guest, or root on Debian, to install it'
 
 export interface TakenMessage {
   readonly routingKey: string
@@ -35,53 +25,12 @@ export interface RabbitServer extends AsyncDisposable {
 }
 
 /** Finds or starts a broker. */
-export const findRabbit = async (): Promise<RabbitServer> => {
-  if (await answers(PORT)) return serverAt(PORT)
-  const isThere = (): boolean => spawnSync('sh', ['-c', 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server']).status === 0
-  if (process.getuid?.() !== 0 || !(isThere() || (install(['rabbitmq-server']) && isThere())))
-    return { skip: NEEDS } as RabbitServer
-  return await startRabbit()
-}
+export const findRabbit = async (): Promise<RabbitServer> => serverAt(await findBroker())
 
-/** Starts a broker of our own. */
-export const startRabbit = async (): Promise<RabbitServer> => {
-  const folder = mkdtempSync('/tmp/millrace-rabbit-')
-  const [port, distribution, mapper] = [await freePort(), await freePort(), await freePort()]
-  writeFileSync(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = ${HOST}:${port}\n`)
-  writeFileSync(join(folder, 'plugins'), '[].\n')
-  const name = `millrace_${randomBytes(4).toString('hex')}@localhost`
-  const own = new OwnServer({
-    // The mapper of ports is a daemon of the broker's own, and goes with it.
-    command: [
-      'sh',
-      '-c',
-      `trap 'kill $pid; wait $pid; epmd -kill >/dev/null; exit 0' TERM; /usr/lib/rabbitmq/bin/rabbitmq-server & pid=$!; wait $pid`,
-    ],
-    folder,
-    signal: 'TERM',
-    env: {
-      HOME: folder,
-      ERL_EPMD_PORT: String(mapper),
-      RABBITMQ_NODENAME: name,
-      RABBITMQ_DIST_PORT: String(distribution),
-      RABBITMQ_MNESIA_BASE: join(folder, 'data'),
-      RABBITMQ_LOG_BASE: join(folder, 'log'),
-      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
-      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-    },
-  })
-  for (const end = performance.now() + START_MS; !(await answers(port)); ) {
-    if (own.ended || performance.now() > end) {
-      await own[Symbol.asyncDispose]()
-      throw new Error(`RabbitMQ did not start: ${own.log}`)
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-  return serverAt(port, own)
-}
-
-const serverAt = (port: number, own?: OwnServer): RabbitServer => {
-  const url = `amqp://guest:guest@${HOST}:${port}`
+/** The broker as a test of connectors uses it. */
+export const serverAt = (broker: Broker): RabbitServer => {
+  if (broker.skip !== false) return { skip: broker.skip } as RabbitServer
+  const { url } = broker
   const client = new Connection({ url, retryLow: 50 })
   client.on('error', () => {})
   const names: string[] = []
@@ -118,52 +67,7 @@ const serverAt = (port: number, own?: OwnServer): RabbitServer => {
         await client.exchangeDelete({ exchange: `streams.${each}` })
       }
       await client.close()
-      await own?.[Symbol.asyncDispose]()
+      await broker[Symbol.asyncDispose]()
     },
   }
-}
-
-/** A way to a port of loopback that can be cut: what a broken network is to both ends. */
-export interface Cuttable extends AsyncDisposable {
-  readonly port: number
-  /** Told with the bytes that came from the client so far, whenever more come. */
-  onBytes: (total: number) => void
-  readonly cut: () => void
-}
-
-export const cuttable = async (to: number): Promise<Cuttable> => {
-  const sockets = new Set<Socket>()
-  let total = 0
-  const way = { onBytes: (_: number): void => {} }
-  const server = createServer((near) => {
-    const far = connect({ port: to, host: HOST })
-    for (const socket of [near, far]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        near.destroy()
-        far.destroy()
-      })
-    }
-    near.on('data', (chunk: Buffer) => {
-      total += chunk.length
-      way.onBytes(total)
-    })
-    near.pipe(far)
-    far.pipe(near)
-  }).listen(0, HOST)
-  await once(server, 'listening')
-  const cut = (): void => {
-    for (const socket of sockets) socket.destroy()
-  }
-  return Object.assign(way, {
-    port: (server.address() as AddressInfo).port,
-    cut,
-    [Symbol.asyncDispose]: async () => {
-      cut()
-      server.close()
-      await once(server, 'close')
-    },
-  })
 }

@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
 import { S3Client, CreateBucketCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3'
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
-import { freePort, install, OwnServer } from './service.ts'
+import { freePort, install, OwnServer } from '@millrace/sdk/testing'
 
 /** Seven programs in Python, perhaps on a busy machine. */
 const START_MS = 120_000
