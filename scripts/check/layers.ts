@@ -28,7 +28,7 @@ export const serverFolders: Readonly<Record<string, readonly string[]>> = {
 /** Package → the libraries of others it may import. Clients of databases and formats live in connectors only. */
 export const libraries: Readonly<Record<string, readonly string[]>> = {
   sdk: [],
-  engine: [],
+  engine: ['rabbitmq-client'],
   connectors: [
     '@aws-sdk/client-s3',
     '@aws-sdk/lib-storage',

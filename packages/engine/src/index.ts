@@ -1,4 +1,5 @@
 export { MemoryEngine } from './engines/memory/index.ts'
+export { RabbitEngine, type RabbitEngineOptions } from './engines/rabbitmq/index.ts'
 export { SqliteEngine, type SqliteEngineOptions } from './engines/sqlite/index.ts'
 export { type NewRecord, RecordBatch } from './record-batch.ts'
 export { StreamEngine } from './stream-engine.ts'
@@ -6,6 +7,7 @@ export { defaultReadLimit, maxAppendBytes, maxFind, maxGet, StreamLog } from './
 export {
   type Appended,
   type Bounds,
+  type CreateOptions,
   type EngineSupports,
   type FindOptions,
   maxNameLength,

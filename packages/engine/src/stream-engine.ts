@@ -1,6 +1,6 @@
 import { MillraceError } from '@millrace/sdk'
 import type { StreamLog } from './stream-log.ts'
-import type { EngineSupports, Retention, StreamName } from './types.ts'
+import type { CreateOptions, EngineSupports, Retention, StreamName } from './types.ts'
 
 /**
  * Keeps streams. Open until it is disposed; that closes the logs that are open, after what they have begun. As with
@@ -11,10 +11,16 @@ export abstract class StreamEngine implements AsyncDisposable {
   readonly #open = new Set<StreamLog>()
   #isClosed = false
 
-  /** Makes a stream and opens it. Throws STREAM_EXISTS. */
-  async create(name: StreamName, retention: Retention = {}): Promise<StreamLog> {
+  /** Makes a stream and opens it. Throws STREAM_EXISTS, and LOG_ARGUMENT for options that the engine does not support. */
+  async create(name: StreamName, retention: Retention = {}, options: CreateOptions = {}): Promise<StreamLog> {
     this.#mustBeOpen()
-    return this.#keep(await this.doCreate(name, retention))
+    const isOdd = options.amqp === true && options.queue !== undefined
+    if (isOdd || (!this.supports.amqp && (options.amqp === true || options.queue !== undefined)))
+      throw new MillraceError('LOG_ARGUMENT', {
+        stream: name,
+        why: isOdd ? 'a stream has an exchange of its own or a queue of others' : 'only streams on RabbitMQ speak AMQP',
+      })
+    return this.#keep(await this.doCreate(name, retention, options))
   }
 
   /** Opens a stream; it may be open several times. Throws STREAM_UNKNOWN. */
@@ -53,7 +59,7 @@ export abstract class StreamEngine implements AsyncDisposable {
     await this.doClose()
   }
 
-  protected abstract doCreate(name: StreamName, retention: Retention): Promise<StreamLog>
+  protected abstract doCreate(name: StreamName, retention: Retention, options: CreateOptions): Promise<StreamLog>
   protected abstract doOpen(name: StreamName): Promise<StreamLog>
   protected abstract doList(): AsyncIterable<StreamName>
   protected abstract doDrop(name: StreamName): Promise<void>

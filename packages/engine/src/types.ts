@@ -5,7 +5,10 @@ import type { NewRecord, RecordBatch } from './record-batch.ts'
 declare const brand: unique symbol
 type Brand<T, B extends string> = T & { readonly [brand]: B }
 
-/** A place in a stream: rises by one from record to record and never comes again. The first record of a stream has 0. */
+/**
+ * A place in a stream: rises by one from record to record and never comes again. The first record of a stream has 0. In a stream
+ * that is shared over AMQP an offset may be left out here and there.
+ */
 export type Offset = Brand<bigint, 'Offset'>
 export const offset = (n: bigint | number): Offset => BigInt(n) as Offset
 
@@ -104,6 +107,17 @@ export interface StreamStat extends Bounds {
   readonly retention: Retention
 }
 
+/** How a stream is made, where the engine's `supports.amqp` says that it can. */
+export interface CreateOptions {
+  /**
+   * Share it with programs that speak AMQP: what they publish to the fanout exchange `streams.NAME` is in the stream, and what is appended
+   * goes to the queues that they bind, one body a message. An append of many records is many messages: those of others may lie between them.
+   */
+  readonly amqp?: boolean | undefined
+  /** A stream queue that is there already and that others fill: each of its messages is a record. It stays when the stream is dropped. */
+  readonly queue?: string | undefined
+}
+
 /** What an engine can do and what not; the contract suite reads it, and it does not change. */
 export interface EngineSupports {
   /** What was appended survives the end of the process. */
@@ -112,4 +126,6 @@ export interface EngineSupports {
   readonly shared: boolean
   /** How {@link StreamLog.find} answers: from an index, or by reading the stream from its end. */
   readonly find: 'index' | 'scan'
+  /** Whether it takes the {@link CreateOptions}. */
+  readonly amqp: boolean
 }

@@ -207,7 +207,7 @@ class MemoryLog extends StreamLog {
 
 /** An engine that keeps everything in memory. `now` is the clock of its records. */
 export class MemoryEngine extends StreamEngine {
-  readonly supports: EngineSupports = { durable: false, shared: false, find: 'index' }
+  readonly supports: EngineSupports = { durable: false, shared: false, find: 'index', amqp: false }
   readonly #streams = new Map<string, MemoryStream>()
   readonly #now: () => Date
 

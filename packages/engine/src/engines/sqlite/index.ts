@@ -237,7 +237,7 @@ const bounds = ({ first, next }: Numbers): Bounds => ({ first: offset(first), ne
 
 /** An engine on one SQLite file. */
 export class SqliteEngine extends StreamEngine {
-  readonly supports: EngineSupports = { durable: true, shared: true, find: 'scan' }
+  readonly supports: EngineSupports = { durable: true, shared: true, find: 'scan', amqp: false }
   readonly #shared: Shared
 
   private constructor(shared: Shared) {

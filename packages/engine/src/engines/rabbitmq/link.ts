@@ -1,0 +1,109 @@
+import { type Channel, Connection } from 'rabbitmq-client'
+import { brokerError, isLasting } from './failures.ts'
+
+const closeMs = 2_000
+/** Where the content type of a message is found. */
+export const typeHeader = 'content type'
+/** What the broker allows by default; the client's own default cuts a block into many. */
+const maxFrame = 131_072
+const [firstRetryMs, lastRetryMs] = [100, 5_000]
+
+/** The frame with the properties of a message, as the client reads it. */
+interface HeaderFrame {
+  readonly fields: { contentType?: string | undefined; headers?: Record<string, unknown> | undefined }
+}
+
+/** One connection to the broker. The client makes it again by itself, each time a little later; its channels end with it. */
+export class Link {
+  readonly where: string
+  readonly #connection: Connection
+  readonly #timeoutMs: number
+  #failure: unknown
+  /** Told of each connection, the first one too. */
+  onConnected: () => void = () => {}
+
+  constructor(url: string, timeoutMs: number) {
+    const { hostname, port, protocol, pathname } = new URL(url)
+    const vhost = decodeURIComponent(pathname.slice(1)) || '/'
+    this.where = `broker ${hostname}:${port || (protocol === 'amqps:' ? 5671 : 5672)} vhost ${vhost}`
+    this.#timeoutMs = timeoutMs
+    this.#connection = new Connection({
+      url,
+      acquireTimeout: timeoutMs,
+      connectionTimeout: timeoutMs,
+      retryLow: firstRetryMs,
+      retryHigh: lastRetryMs,
+      frameMax: maxFrame,
+    })
+    this.#connection.on('error', (error: unknown) => {
+      this.#failure = error
+    })
+    this.#connection.on('connection', () => this.onConnected())
+  }
+
+  /** Throws LOG_UNAVAILABLE: at once where the broker refuses, else when `timeoutMs` have passed. */
+  async connect(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const refused = (error: unknown): void => {
+      if (isLasting(error)) reject(error)
+    }
+    this.#connection.on('error', refused)
+    this.#connection.onConnect(this.#timeoutMs, true).then(resolve, reject)
+    try {
+      await promise
+    } catch (error) {
+      this.#connection.unsafeDestroy()
+      throw brokerError(this.#failure ?? error, this.where)
+    } finally {
+      this.#connection.off('error', refused)
+    }
+  }
+
+  /** A channel. Throws LOG_UNAVAILABLE where there is no connection within `timeoutMs`. */
+  async channel(): Promise<Channel> {
+    try {
+      const channel = await this.#connection.acquire({ emitErrorsFromChannel: true })
+      // Whoever uses it is told by what it awaits.
+      channel.on('error', () => {})
+      keepBytes(channel)
+      return channel
+    } catch (error) {
+      throw brokerError(this.#failure ?? error, this.where)
+    }
+  }
+
+  /** Does something on a channel of its own. */
+  async with<T>(work: (channel: Channel) => Promise<T>): Promise<T> {
+    const channel = await this.channel()
+    try {
+      return await work(channel)
+    } finally {
+      void channel.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, closeMs)
+    })
+    await Promise.race([late, this.#connection.close()]).catch(() => {})
+    clearTimeout(timer)
+    this.#connection.unsafeDestroy()
+  }
+}
+
+/**
+ * The client parses a body whose type is JSON or text, and what it makes of long numbers and of odd bytes cannot be undone. A message of
+ * which it does not know the type stays as it is; the type is found among the headers.
+ */
+const keepBytes = (channel: Channel): void => {
+  const inner = channel as unknown as { _onHeader: (frame: HeaderFrame) => void }
+  const onHeader = inner._onHeader.bind(channel)
+  inner._onHeader = (frame) => {
+    const { fields } = frame
+    if (fields.contentType !== undefined) fields.headers = { ...fields.headers, [typeHeader]: fields.contentType }
+    fields.contentType = undefined
+    onHeader(frame)
+  }
+}

@@ -1,0 +1,278 @@
+import { randomBytes } from 'node:crypto'
+import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises'
+import { MillraceError } from '@millrace/sdk'
+import type { Channel } from 'rabbitmq-client'
+import type { RecordBatch } from '../../record-batch.ts'
+import { type Appended, offset, type WriterMark } from '../../types.ts'
+import { Waiters } from '../../waiters.ts'
+import { brokerError, isLasting } from './failures.ts'
+import { Lease } from './lease.ts'
+import type { Link } from './link.ts'
+import { headersOf, type Message, type WriterState } from './message.ts'
+
+/** Messages, and bytes of them, that are under way at most. */
+const [maxUnseen, maxUnseenBytes] = [5_000, 8 * 1024 * 1024]
+const maxWaitingBytes = 64 * 1024 * 1024
+const turnMs = 50
+const retryMs = 200
+const never = new AbortController().signal
+
+export interface MessageTarget {
+  readonly name: string
+  readonly queue: string
+  /** Where messages go: the exchange of the stream, or no exchange and the queue itself. */
+  readonly exchange: string
+  readonly link: Link
+  readonly timeoutMs: number
+  readonly now: () => Date
+  readonly mustBeThere: () => void
+  /** Makes the exchange and the binding where they are not there. */
+  readonly prepare: (channel: Channel) => Promise<void>
+  readonly catchUp: () => Promise<void>
+  readonly writers: () => ReadonlyMap<string, WriterState>
+  /** Reads what comes, so that {@link MessageAppender.saw} is told, for as long as it is asked for. */
+  readonly reading: (isNeeded: boolean) => void
+}
+
+interface Pending {
+  readonly records: RecordBatch
+  readonly mark: WriterMark
+  readonly isNamed: boolean
+  at: number
+  /** Parts that were published, and those that were seen in the stream. */
+  sent: number
+  seen: number
+  first: number
+  next: number
+  isRepeated: boolean
+  readonly resolve: (done: Appended) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Session {
+  readonly channel: Channel
+  readonly lease: Lease
+  readonly since: number
+}
+
+/**
+ * Appends to a stream of messages. Others publish to it at the same time without asking, so only the stream itself says which offsets
+ * records got: an append is done when all its messages were seen there. Those of ours take turns by the lease. What was under way when the connection
+ * was lost is looked for in the stream, and only the rest is sent again.
+ */
+export class MessageAppender {
+  readonly #t: MessageTarget
+  readonly #me = `-${randomBytes(8).toString('hex')}`
+  #serial = 0n
+  #waiting: Pending[] = []
+  #waitingBytes = 0
+  #underway: Pending[] = []
+  #unseen = 0
+  #unseenBytes = 0
+  #session: Session | undefined
+  #failure: unknown
+  #progressAt = performance.now()
+  #running: Promise<void> | undefined
+  readonly #events = new Waiters()
+  readonly #room = new Waiters()
+
+  constructor(target: MessageTarget) {
+    this.#t = target
+  }
+
+  async append(records: RecordBatch, writer: WriterMark | undefined): Promise<Appended> {
+    while (this.#waitingBytes > 0 && this.#waitingBytes + records.contentEnd > maxWaitingBytes)
+      await this.#room.wait(never)
+    const { promise, resolve, reject } = Promise.withResolvers<Appended>()
+    const mark = writer ?? { id: this.#me, seq: this.#serial++ }
+    const isNamed = writer !== undefined
+    const place = { at: 0, sent: 0, seen: 0, first: 0, next: 0, isRepeated: false }
+    this.#waiting.push({ records, mark, isNamed, ...place, resolve, reject })
+    this.#waitingBytes += records.contentEnd
+    this.#kick()
+    return await promise
+  }
+
+  /** The stream holds this message. */
+  saw({ origin }: Message, place: number, at: number): void {
+    if (origin === undefined || this.#underway.length === 0) return
+    const one = this.#underway.find(({ mark }) => mark.id === origin.writer && mark.seq === origin.seq)
+    if (one === undefined || origin.part < one.seen) return
+    if (one.seen === 0) one.first = place
+    one.seen = origin.part + 1
+    one.next = place + 1
+    one.at = at
+    this.#unseen--
+    this.#unseenBytes -= one.records.sizeOf(origin.part)
+    this.#progressAt = performance.now()
+    if (one.seen === one.records.count) {
+      this.#underway.splice(this.#underway.indexOf(one), 1)
+      this.#answer(one)
+    }
+    this.#events.wake()
+  }
+
+  async close(): Promise<void> {
+    await this.#running
+    const session = this.#session
+    this.#lose(undefined)
+    await session?.lease.release().catch(() => {})
+    await session?.channel.close()
+  }
+
+  #answer(one: Pending): void {
+    const { first, next, at, isRepeated } = one
+    one.resolve({ first: offset(first), next: offset(next), at: new Date(at), isRepeated })
+  }
+
+  #kick(): void {
+    this.#events.wake()
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+      if (this.#waiting.length > 0) this.#kick()
+    })
+  }
+
+  async #run(): Promise<void> {
+    await immediate()
+    this.#progressAt = performance.now()
+    this.#t.reading(true)
+    try {
+      while (this.#waiting.length > 0 || this.#underway.length > 0 || this.#session?.lease.isWanted === true)
+        try {
+          if (this.#failure !== undefined) throw this.#failure
+          const session = this.#session ?? (await this.#takeOver())
+          const isTurnOver = session.lease.isWanted && performance.now() - session.since > turnMs
+          if (!isTurnOver) this.#send(session)
+          if (this.#underway.length > 0) await this.#events.wait(never, this.#t.timeoutMs)
+          else if (isTurnOver) await this.#handOver(session)
+          if (performance.now() - this.#progressAt > this.#t.timeoutMs) throw new Error('it hands nothing out')
+        } catch (error) {
+          await this.#recover(error)
+        }
+    } finally {
+      this.#t.reading(false)
+    }
+  }
+
+  async #handOver(session: Session): Promise<void> {
+    this.#lose(undefined)
+    await session.lease.release()
+    void session.channel.close()
+  }
+
+  #lose(failure: unknown): void {
+    this.#failure = failure
+    this.#session = undefined
+    this.#events.wake()
+  }
+
+  async #recover(error: unknown): Promise<void> {
+    const { channel } = this.#session ?? {}
+    this.#lose(undefined)
+    void channel?.close()
+    try {
+      this.#t.mustBeThere()
+      const told = brokerError(error, this.#t.link.where)
+      const isOver = performance.now() - this.#progressAt > this.#t.timeoutMs
+      if (isLasting(error) || isOver || told.code !== 'LOG_UNAVAILABLE') throw told
+      await pause(retryMs)
+    } catch (told) {
+      for (const one of [...this.#underway.splice(0), ...this.#waiting.splice(0)]) one.reject(told)
+      this.#unseen = 0
+      this.#unseenBytes = 0
+      this.#waitingBytes = 0
+      this.#room.wake()
+    }
+  }
+
+  async #takeOver(): Promise<Session> {
+    const { link, queue, timeoutMs } = this.#t
+    this.#t.mustBeThere()
+    const channel = await link.channel()
+    try {
+      await channel.confirmSelect()
+      const lease = await Lease.acquire({ channel, queue: `${queue}.lock`, me: this.#me, timeoutMs })
+      await this.#t.prepare(channel)
+      // The channel of before is gone for the broker, too, or another were not served: nothing more comes from it.
+      await this.#t.catchUp()
+      for (const one of this.#underway) one.sent = one.seen
+      const left = this.#underway.flatMap(({ records, seen }) =>
+        Array.from({ length: records.count - seen }, (_, i) => records.sizeOf(seen + i)),
+      )
+      this.#unseen = left.length
+      this.#unseenBytes = left.reduce((n, size) => n + size, 0)
+      const session = { channel, lease, since: performance.now() }
+      const lost = (error: unknown): void => {
+        if (this.#session !== session) return
+        this.#lose(this.#underway.length > 0 || this.#waiting.length > 0 ? error : undefined)
+      }
+      channel.on('close', () => lost(new Error('the connection was lost')))
+      channel.on('basic.return', () => lost(new Error('no queue takes what is published')))
+      lease.onWanted = () => this.#kick()
+      if (!channel.active) throw new Error('the connection was lost')
+      this.#session = session
+      for (const one of this.#underway) this.#publish(session, one)
+      return session
+    } catch (error) {
+      void channel.close()
+      throw error
+    }
+  }
+
+  #send(session: Session): void {
+    while (this.#waiting.length > 0 && this.#unseen < maxUnseen && this.#unseenBytes < maxUnseenBytes) {
+      const one = this.#waiting[0] as Pending
+      // One append of a writer after the other, so that each is told from the one before.
+      if (one.isNamed && this.#underway.some(({ mark }) => mark.id === one.mark.id)) return
+      this.#waiting.shift()
+      this.#waitingBytes -= one.records.contentEnd
+      this.#room.wake()
+      if (one.isNamed && this.#isKnown(one)) continue
+      one.at = this.#t.now().getTime()
+      this.#underway.push(one)
+      this.#unseen += one.records.count - one.seen
+      for (let i = one.seen; i < one.records.count; i++) this.#unseenBytes += one.records.sizeOf(i)
+      this.#publish(session, one)
+    }
+  }
+
+  /** Whether a writer made this append before; where it ended in the middle, the rest is still to come. */
+  #isKnown(one: Pending): boolean {
+    const { id, seq } = one.mark
+    const known = this.#t.writers().get(id)
+    if (known === undefined || seq > known.seq) return false
+    if (seq < known.seq) {
+      one.reject(
+        new MillraceError('LOG_WRITER_BEHIND', {
+          stream: this.#t.name,
+          writer: id,
+          seq: String(seq),
+          last: String(known.seq),
+        }),
+      )
+      return true
+    }
+    Object.assign(one, { first: known.first, next: known.next, at: known.at, isRepeated: true })
+    if (known.seen >= known.parts) {
+      this.#answer(one)
+      return true
+    }
+    Object.assign(one, { seen: known.seen, sent: known.seen, isRepeated: false })
+    return false
+  }
+
+  #publish(session: Session, one: Pending): void {
+    const { exchange, queue } = this.#t
+    const { mark, records } = one
+    const route = { exchange, routingKey: exchange === '' ? queue : '', durable: true, mandatory: true }
+    for (; one.sent < records.count; one.sent++) {
+      const record = records.record(one.sent)
+      const origin = { writer: mark.id, seq: mark.seq, part: one.sent, parts: records.count }
+      const body = Buffer.from(record.body.buffer, record.body.byteOffset, record.body.length)
+      session.channel.basicPublish({ ...headersOf(record, origin, one.at), ...route }, body).catch((error: unknown) => {
+        if (this.#session === session) this.#lose(error)
+      })
+    }
+  }
+}

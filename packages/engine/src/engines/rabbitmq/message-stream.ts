@@ -1,0 +1,316 @@
+import { isMillraceError, MillraceError } from '@millrace/sdk'
+import type { Channel } from 'rabbitmq-client'
+import { cut } from '../../cut.ts'
+import type { RecordBatch } from '../../record-batch.ts'
+import type { Appended, Offset, ReadLimit, StoredBatch, WriterMark } from '../../types.ts'
+import { Waiters } from '../../waiters.ts'
+import { type Begin, Cursor, type Delivery } from './cursor.ts'
+import { Gathering, MessageFold, messageOf } from './message.ts'
+import { MessageAppender } from './message-appender.ts'
+import type { Ring } from './recent.ts'
+import { prepareEntry, type StreamEntry } from './registry.ts'
+import type { Shared } from './shared.ts'
+
+/** Messages that may be on their way to a reader. */
+const prefetch = 1_000
+/** So many of the newest messages are read when a stream is opened: of writers that are not in them nothing is known. */
+export const knownMessages = 10_000
+const firstMs = 5_000
+const [maxReaders, readerIdleMs] = [8, 5_000]
+const never = new AbortController().signal
+
+interface Reader {
+  readonly cursor: Cursor
+  readonly fold: MessageFold
+  held: readonly StoredBatch[]
+  /** The offset that it hands out next. */
+  at: number
+  timer: NodeJS.Timeout | undefined
+}
+
+/** A stream whose records are messages of their own, as all logs of one engine see it. */
+export class MessageStream {
+  readonly id: string
+  readonly #name: string
+  readonly #queue: string
+  readonly #shift: number
+  readonly #shared: Shared
+  readonly #appender: MessageAppender
+  readonly #ring: Ring = { batches: [] }
+  readonly #readers: Reader[] = []
+  readonly #grown = new Waiters()
+  readonly #turns = new Waiters()
+  readonly #closing = new AbortController()
+  #fold: MessageFold | undefined
+  #tail: Cursor | undefined
+  #catching: Promise<unknown> = Promise.resolve()
+  #needed = 0
+  #isWatching = false
+  #kept: { readonly first: number; readonly seen: number } | undefined
+
+  constructor(shared: Shared, entry: StreamEntry) {
+    this.#shared = shared
+    this.id = entry.id
+    this.#name = entry.name
+    this.#queue = entry.queue
+    this.#shift = entry.shift
+    const { link, timeoutMs, now } = shared
+    this.#appender = new MessageAppender({
+      name: entry.name,
+      queue: entry.queue,
+      exchange: entry.exchange ?? '',
+      link,
+      timeoutMs,
+      now,
+      mustBeThere: () => void this.entry,
+      prepare: (channel: Channel) => prepareEntry(channel, entry),
+      catchUp: async () => void (await this.#catchUp()),
+      writers: () => this.#fold?.writers ?? new Map(),
+      reading: (isNeeded) => this.#need(isNeeded),
+    })
+  }
+
+  /** Throws STREAM_UNKNOWN. */
+  get entry(): StreamEntry {
+    return this.#shared.registry.get(this.id, this.#name)
+  }
+
+  append(records: RecordBatch, writer: WriterMark | undefined): Promise<Appended> {
+    return this.#appender.append(records, writer)
+  }
+
+  async now(): Promise<MessageFold> {
+    void this.entry
+    return await this.#catchUp()
+  }
+
+  /** The first record that the broker still has. */
+  async kept(): Promise<number> {
+    const { isLimited, exchange } = this.entry
+    if (!isLimited && exchange !== undefined) return 0
+    const now = performance.now()
+    if (this.#kept !== undefined && now - this.#kept.seen < firstMs) return this.#kept.first
+    const place = await this.#placeOf('first')
+    this.#kept = { first: Math.max(0, (place ?? 0) - this.#shift), seen: now }
+    return this.#kept.first
+  }
+
+  /** Records from an offset on, as far as the limit goes. An offset that no record has is passed over. */
+  async read(from: number, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+    const { next } = this.#fold ?? (await this.now())
+    if (from >= next) return []
+    const [oldest] = this.#ring.batches
+    if (oldest !== undefined && oldest.first <= from) return cut(this.#ring.batches, BigInt(from) as Offset, limit)
+    const i = this.#readers.findIndex((r) => r.at === from)
+    const [kept] = i < 0 ? [] : this.#readers.splice(i, 1)
+    clearTimeout(kept?.timer)
+    const reader = kept ?? (await this.#readerFrom(from))
+    try {
+      return await this.#gather(reader, { next, limit })
+    } catch (error) {
+      await reader.cursor.close()
+      throw error
+    }
+  }
+
+  /** The offset of the first record that came at `time` or later, in milliseconds; of messages that say no time, by the clock of the broker. */
+  async findTime(time: number): Promise<number> {
+    const { next, place, at } = await this.now()
+    const seconds = Math.ceil((Math.max(at, this.#shared.now().getTime()) - time) / 1000) + 1
+    if (seconds <= 0) return next
+    const cursor = await this.#cursorAt(`${seconds}s`)
+    const fold = new MessageFold(0, 0, this.#shift)
+    try {
+      while (fold.place < place) {
+        const message = messageOf(await this.#arrival(cursor))
+        if (fold.take(message) && (message.at === undefined || fold.at >= time)) return message.place - this.#shift
+      }
+      return next
+    } finally {
+      await cursor.close()
+    }
+  }
+
+  async wait(from: number, signal: AbortSignal): Promise<void> {
+    const grown = this.#grown.wait(signal)
+    this.#need(true)
+    try {
+      if ((await this.now()).next > from) return
+      await grown
+    } finally {
+      this.#need(false)
+    }
+  }
+
+  /** The stream was dropped or trimmed. */
+  changed(): void {
+    this.#grown.wake()
+  }
+
+  async close(): Promise<void> {
+    await this.#appender.close()
+    this.#closing.abort()
+    this.#grown.wake()
+    await this.#catching.catch(() => {})
+    for (const { cursor, timer } of this.#readers.splice(0)) {
+      clearTimeout(timer)
+      await cursor.close()
+    }
+    await this.#tail?.close()
+    this.#shared.recent.forget(this.#ring)
+  }
+
+  async #readerFrom(from: number): Promise<Reader> {
+    const place = from + this.#shift
+    const fold = new MessageFold(place, this.entry.at, this.#shift)
+    return { cursor: await this.#cursorAt(place), fold, held: [], at: from, timer: undefined }
+  }
+
+  async #gather(
+    reader: Reader,
+    { next, limit }: { readonly next: number; readonly limit: ReadLimit },
+  ): Promise<readonly StoredBatch[]> {
+    const gathering = new Gathering(this.#shift)
+    let records = 0
+    let bytes = 0
+    for (const { records: held } of reader.held) {
+      records += held.count
+      bytes += held.size
+    }
+    while (records < limit.records && bytes <= limit.bytes && reader.fold.next < next) {
+      const message = messageOf(await this.#arrival(reader.cursor))
+      if (!reader.fold.take(message)) continue
+      gathering.add(message, reader.fold.at)
+      records++
+      bytes += message.record.body.length
+    }
+    const all = [...reader.held, ...gathering.done()]
+    const answer = cut(all, BigInt(reader.at) as Offset, limit)
+    const last = answer.at(-1)
+    reader.at = last === undefined ? reader.at : Number(last.first) + last.records.count
+    reader.held = cut(all, BigInt(reader.at) as Offset, { records: Infinity, bytes: Infinity })
+    this.#keep(reader)
+    return answer
+  }
+
+  #keep(reader: Reader): void {
+    reader.timer = setTimeout(() => {
+      this.#readers.splice(this.#readers.indexOf(reader), 1)
+      void reader.cursor.close()
+    }, readerIdleMs)
+    reader.timer.unref()
+    this.#readers.push(reader)
+    if (this.#readers.length <= maxReaders) return
+    const [oldest] = this.#readers.splice(0, 1)
+    clearTimeout(oldest?.timer)
+    void oldest?.cursor.close()
+  }
+
+  /** A message of which is known that it is there. */
+  async #arrival(cursor: Cursor): Promise<Delivery> {
+    const end = performance.now() + this.#shared.timeoutMs
+    for (;;) {
+      const delivery = cursor.take()
+      if (delivery !== undefined) return delivery
+      await cursor.wait(never, this.#shared.timeoutMs)
+      if (performance.now() > end)
+        throw new MillraceError('LOG_UNAVAILABLE', { what: `stream ${this.#name}`, why: 'the broker sends no records' })
+    }
+  }
+
+  async #cursorAt(begin: Begin): Promise<Cursor> {
+    const { link, timeoutMs } = this.#shared
+    try {
+      return await Cursor.open({ link, queue: this.#queue, begin, prefetch, timeoutMs })
+    } catch (error) {
+      throw this.#told(error)
+    }
+  }
+
+  #told(error: unknown): unknown {
+    return isMillraceError(error) && error.code === 'STREAM_UNKNOWN'
+      ? new MillraceError('STREAM_UNKNOWN', { stream: this.#name }, { cause: error })
+      : error
+  }
+
+  /** Where the first message from `begin` on is; undefined in an empty queue. */
+  async #placeOf(begin: 'first' | 'last'): Promise<number | undefined> {
+    const cursor = await this.#cursorAt(begin)
+    try {
+      for (;;) {
+        const place = cursor.take()?.place
+        if (place !== undefined || (await cursor.isAtEnd())) return place
+      }
+    } finally {
+      await cursor.close()
+    }
+  }
+
+  #catchUp(): Promise<MessageFold> {
+    const mine = this.#catching.then(async () => {
+      this.#fold ??= await this.#load()
+      try {
+        this.#tail ??= await this.#cursorAt(this.#fold.place)
+        do this.#drain(this.#tail)
+        while (!(await this.#tail.isAtEnd()))
+        this.#drain(this.#tail)
+      } catch (error) {
+        throw this.#told(error)
+      }
+      return this.#fold
+    })
+    this.#catching = mine.catch(() => {})
+    return mine
+  }
+
+  async #load(): Promise<MessageFold> {
+    const last = (await this.#placeOf('last')) ?? 0
+    const first = (await this.#placeOf('first')) ?? 0
+    return new MessageFold(Math.max(first, last - knownMessages), this.entry.at, this.#shift)
+  }
+
+  #drain(tail: Cursor): void {
+    const fold = this.#fold as MessageFold
+    const gathering = new Gathering(this.#shift)
+    let grew = false
+    for (let d = tail.take(); d !== undefined; d = tail.take()) {
+      const message = messageOf(d)
+      if (fold.take(message)) {
+        gathering.add(message, fold.at)
+        grew = true
+      }
+      this.#appender.saw(message, message.place - this.#shift, fold.at)
+    }
+    for (const batch of gathering.done()) this.#shared.recent.add(this.#ring, batch)
+    if (grew) this.#grown.wake()
+  }
+
+  #need(isNeeded: boolean): void {
+    this.#needed += isNeeded ? 1 : -1
+    if (this.#needed === 0) this.#turns.wake()
+    else this.#watch()
+  }
+
+  /** Reads what comes, while anybody follows or appends. */
+  #watch(): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    const { signal } = this.#closing
+    const loop = async (): Promise<void> => {
+      await this.#catchUp()
+      while (this.#needed > 0 && !signal.aborted) {
+        const tail = this.#tail as Cursor
+        this.#drain(tail)
+        const stop = new AbortController()
+        const either = AbortSignal.any([signal, stop.signal])
+        await Promise.race([tail.wait(either), this.#turns.wait(either)]).finally(() => stop.abort())
+      }
+    }
+    void loop()
+      .catch(() => {})
+      .finally(() => {
+        this.#isWatching = false
+        this.#grown.wake()
+      })
+  }
+}
