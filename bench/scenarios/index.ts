@@ -10,6 +10,7 @@ import { singer } from './singer.ts'
 import { startup } from './startup.ts'
 import { stitch } from './stitch.ts'
 import { streams } from './streams.ts'
+import { streamsRabbitmq } from './streams-rabbitmq.ts'
 
 /** All scenarios, in the order of the page. A new one is a file and a line here. */
 export const scenarios: readonly Scenario[] = [
@@ -30,4 +31,5 @@ export const scenarios: readonly Scenario[] = [
   postgresStreamer,
   stitch,
   streams,
+  streamsRabbitmq,
 ]
