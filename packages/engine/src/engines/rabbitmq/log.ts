@@ -53,7 +53,7 @@ export class BlockLog extends StreamLog {
   }
 
   protected override async doRead(from: Offset, limit: ReadLimit): Promise<readonly StoredBatch[]> {
-    const { first } = await this.#bounds()
+    const first = Math.max(this.#stream.entry.start, (await this.#stream.kept()).first)
     if (from < first)
       throw new MillraceError('LOG_OFFSET_TRIMMED', { stream: this.name, asked: String(from), first: String(first) })
     return await this.#stream.read(Number(from), limit)
