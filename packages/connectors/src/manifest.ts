@@ -9,6 +9,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   http: async () => (await import('./streamers/http/index.ts')).http,
   postgres: async () => (await import('./streamers/postgres/index.ts')).postgres,
   singer: async () => (await import('./streamers/singer/index.ts')).singer,
+  stream: async () => (await import('./streamers/stream/index.ts')).stream,
 }
 
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
@@ -23,4 +24,5 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   singer: async () => (await import('./persisters/singer/index.ts')).singer,
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
   stitch: async () => (await import('./persisters/stitch/index.ts')).stitch,
+  stream: async () => (await import('./persisters/stream/index.ts')).stream,
 }

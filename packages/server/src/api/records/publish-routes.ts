@@ -115,7 +115,9 @@ export const addPublishing: AddRoutes = (root, api) => {
                 'lines take neither a key nor an Idempotency-Key; the header Millrace-Writer makes them resumable',
               ],
             })
-          const contentType = isLines ? 'application/json' : type
+          // Lines say no more than that they are JSON: what JSON it is the stream says.
+          const linesType = saysJson(stream.contentType) ? stream.contentType : 'application/json'
+          const contentType = isLines ? linesType : type
           return await lines(api, {
             caller,
             stream,
