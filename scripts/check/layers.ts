@@ -21,7 +21,8 @@ export const serverFolders: Readonly<Record<string, readonly string[]>> = {
   control: [],
   streams: ['control/control-plane', 'control/types'],
   schemas: ['control/types', 'streams/types'],
-  api: ['control/types', 'streams', 'http'],
+  subscriptions: ['control/control-plane', 'control/types', 'streams'],
+  api: ['control/types', 'streams', 'subscriptions', 'http'],
   compat: ['control/types', 'streams', 'http'],
 }
 

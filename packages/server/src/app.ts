@@ -3,10 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { SqliteEngine, type StreamEngine } from '@millrace/engine'
 import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
 import { Tails } from './api/follow/tails.ts'
+import { deadLetterBody, pushBody } from './api/subscriptions/bodies.ts'
 import type { ControlPlane } from './control/control-plane.ts'
 import { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'
 import { type Principal, scopes } from './domain/access.ts'
@@ -19,6 +21,8 @@ import { ManagerFolder } from './manager/folder.ts'
 import { schemaCompiler } from './schemas/index.ts'
 import { LoginService } from './streams/login-service.ts'
 import { openStreamService } from './streams/service.ts'
+import { SubscriptionService } from './subscriptions/subscription-service.ts'
+import { SubscriptionSupervisor } from './subscriptions/supervisor.ts'
 
 export interface ManagerOptions {
   /** The folder whose `.millrace` holds what the manager keeps. */
@@ -32,6 +36,8 @@ export interface ManagerOptions {
   /** Files with certificate and key, PEM. */
   readonly tls?: { readonly certFile: string; readonly keyFile: string } | undefined
   readonly limits?: Partial<Limits> | undefined
+  /** Subscriptions may push to addresses that are not of the public internet, and without TLS. */
+  readonly privateWebhooks?: boolean | undefined
   readonly version: string
   readonly log: Logger
   readonly now?: (() => Date) | undefined
@@ -64,6 +70,30 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   const control = opened.use(await openControl(options))
   const engine = opened.use(await openEngine(options, folder, now))
   const service = opened.use(await openStreamService({ control, engine, now, random, schemas: schemaCompiler }))
+  const supervisor = opened.use(
+    new SubscriptionSupervisor({
+      plane: control.subscriptions,
+      service,
+      holder: uuidv7(now(), random),
+      encode: pushBody(service),
+      encodeDeadLetter: deadLetterBody(service),
+      clock: {
+        now,
+        random: Math.random,
+        sleep: async (ms, signal) => await pause(ms, undefined, { signal, ref: false }),
+      },
+      mayBePrivate: options.privateWebhooks === true,
+      log: options.log,
+    }),
+  )
+  const subscriptions = new SubscriptionService({
+    plane: control.subscriptions,
+    service,
+    now,
+    random,
+    mayBePrivate: options.privateWebhooks === true,
+    changed: () => supervisor.nudge(),
+  })
   const logins = new LoginService({ control, now, random })
   const first = await logins.firstAdministrator()
   const administrator = await findAdministrator(control)
@@ -89,7 +119,18 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   processGauges(metrics)
   addApi(
     app,
-    { service, logins, tokens, tails, limits, metrics, log: options.log, ticks, closing: closing.signal },
+    {
+      service,
+      subscriptions,
+      logins,
+      tokens,
+      tails,
+      limits,
+      metrics,
+      log: options.log,
+      ticks,
+      closing: closing.signal,
+    },
     async () => {
       await Promise.all([logins.signingKeys(), engine.list().next()])
     },

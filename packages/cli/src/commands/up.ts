@@ -16,6 +16,10 @@ export const command: CommandSource = {
     { flags: '--log-url <url>', doc: 'where records are kept (default: a file here; MILLRACE_LOG_URL)' },
     { flags: '--tls-cert <file>', doc: 'certificate, PEM: serve https (MILLRACE_TLS_CERT)' },
     { flags: '--tls-key <file>', doc: 'its key, PEM (MILLRACE_TLS_KEY)' },
+    {
+      flags: '--private-webhooks',
+      doc: 'subscriptions may push to addresses of this machine and its network, and by http (MILLRACE_PRIVATE_WEBHOOKS)',
+    },
   ],
   json: true,
   logs: true,
@@ -40,6 +44,7 @@ export const command: CommandSource = {
       controlUrl: options.text('control-url') ?? env['MILLRACE_CONTROL_URL'],
       logUrl: options.text('log-url') ?? env['MILLRACE_LOG_URL'],
       tls: cert === undefined || key === undefined ? undefined : { certFile: cert, keyFile: key },
+      privateWebhooks: options.flag('private-webhooks') || /^(1|true)$/i.test(env['MILLRACE_PRIVATE_WEBHOOKS'] ?? ''),
       version: version(),
       log: context.log,
     })

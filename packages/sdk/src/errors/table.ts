@@ -80,6 +80,7 @@ export const errorCodes = [
   'KEY_UNKNOWN',
   'BATCH_UNKNOWN',
   'SUBSCRIPTION_UNKNOWN',
+  'SUBSCRIPTION_INVALID',
   'BATCH_PART',
   'ACCESS_DENIED',
   'RECORD_UNKNOWN',
@@ -474,6 +475,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   SUBSCRIPTION_UNKNOWN: afterFix(exitCodes.settings, 404)(
     (d) => `the stream has no subscription "${d['subscription']}"`,
     () => 'Look for its id in the list of subscriptions.',
+  ),
+  SUBSCRIPTION_INVALID: afterFix(exitCodes.settings, 400)(
+    (d) => `this is no subscription: ${String(d['problems'])}`,
+    () => 'The API reference says what a subscription may say.',
   ),
   BATCH_PART: never(exitCodes.badData, 422)(
     (d) => `batch ${d['batch']}: ${d['why']}`,

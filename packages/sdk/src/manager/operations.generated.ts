@@ -415,6 +415,48 @@ export interface Operations {
     body: { readonly id: string | null }
     answer: undefined
   }
+  /** Push records to a URL, signed, in order, as they come. */
+  subscribe: {
+    params: { readonly stream: string }
+    query: undefined
+    body: { readonly url: string; readonly maxRecords?: number | undefined; readonly maxTries?: number | undefined; readonly timeoutMs?: number | undefined; readonly deadLetters?: string | null | undefined; readonly isPaused?: boolean | undefined; readonly from?: string | undefined }
+    answer: { readonly subscription: { readonly id: string; readonly streamId: string; readonly url: string; readonly maxRecords: number; readonly maxTries: number; readonly timeoutMs: number; readonly deadLetters: string | null; readonly isPaused: boolean; readonly createdBy: { readonly type: 'client' | 'user'; readonly id: string }; readonly createdAt: string; readonly position: number; readonly tries: number; readonly state: string }; readonly secret: string }
+  }
+  /** One’s own subscriptions of a stream; its owner sees all. */
+  listSubscriptions: {
+    params: { readonly stream: string }
+    query: { readonly after?: string | undefined; readonly limit?: number | undefined }
+    body: undefined
+    answer: { readonly items: readonly { readonly id: string; readonly streamId: string; readonly url: string; readonly maxRecords: number; readonly maxTries: number; readonly timeoutMs: number; readonly deadLetters: string | null; readonly isPaused: boolean; readonly createdBy: { readonly type: 'client' | 'user'; readonly id: string }; readonly createdAt: string; readonly position: number; readonly tries: number; readonly state: string }[]; readonly next: string | null }
+  }
+  /** A subscription: where it is, and how the last try went. */
+  getSubscription: {
+    params: { readonly stream: string; readonly subscription: string }
+    query: undefined
+    body: undefined
+    answer: { readonly id: string; readonly streamId: string; readonly url: string; readonly maxRecords: number; readonly maxTries: number; readonly timeoutMs: number; readonly deadLetters: string | null; readonly isPaused: boolean; readonly createdBy: { readonly type: 'client' | 'user'; readonly id: string }; readonly createdAt: string; readonly position: number; readonly tries: number; readonly state: string }
+  }
+  /** Change a subscription, pause it, or let it go on. */
+  updateSubscription: {
+    params: { readonly stream: string; readonly subscription: string }
+    query: undefined
+    body: { readonly url?: string | undefined; readonly maxRecords?: number | undefined; readonly maxTries?: number | undefined; readonly timeoutMs?: number | undefined; readonly deadLetters?: string | null | undefined; readonly isPaused?: boolean | undefined }
+    answer: { readonly id: string; readonly streamId: string; readonly url: string; readonly maxRecords: number; readonly maxTries: number; readonly timeoutMs: number; readonly deadLetters: string | null; readonly isPaused: boolean; readonly createdBy: { readonly type: 'client' | 'user'; readonly id: string }; readonly createdAt: string; readonly position: number; readonly tries: number; readonly state: string }
+  }
+  /** End a subscription. */
+  unsubscribe: {
+    params: { readonly stream: string; readonly subscription: string }
+    query: undefined
+    body: undefined
+    answer: undefined
+  }
+  /** A new secret; pushes are signed with it and the one before. */
+  rotateSubscription: {
+    params: { readonly stream: string; readonly subscription: string }
+    query: undefined
+    body: undefined
+    answer: { readonly subscription: { readonly id: string; readonly streamId: string; readonly url: string; readonly maxRecords: number; readonly maxTries: number; readonly timeoutMs: number; readonly deadLetters: string | null; readonly isPaused: boolean; readonly createdBy: { readonly type: 'client' | 'user'; readonly id: string }; readonly createdAt: string; readonly position: number; readonly tries: number; readonly state: string }; readonly secret: string }
+  }
   /** Whether the manager lives. */
   getHealth: {
     params: undefined
@@ -499,6 +541,12 @@ export const places: { readonly [K in keyof Operations]: readonly [method: strin
   listKeys: ['GET', '/api/v1/streams/{stream}/keys'],
   getKey: ['GET', '/api/v1/streams/{stream}/keys/{key}'],
   activateKey: ['PUT', '/api/v1/streams/{stream}/active-key'],
+  subscribe: ['POST', '/api/v1/streams/{stream}/subscriptions'],
+  listSubscriptions: ['GET', '/api/v1/streams/{stream}/subscriptions'],
+  getSubscription: ['GET', '/api/v1/streams/{stream}/subscriptions/{subscription}'],
+  updateSubscription: ['PATCH', '/api/v1/streams/{stream}/subscriptions/{subscription}'],
+  unsubscribe: ['DELETE', '/api/v1/streams/{stream}/subscriptions/{subscription}'],
+  rotateSubscription: ['POST', '/api/v1/streams/{stream}/subscriptions/{subscription}/rotate'],
   getHealth: ['GET', '/health'],
   getReady: ['GET', '/ready'],
   getMetrics: ['GET', '/metrics'],

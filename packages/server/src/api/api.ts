@@ -8,10 +8,12 @@ import type { Tokens } from '../http/tokens.ts'
 import type { Page } from '../control/types.ts'
 import type { Logins } from '../streams/logins.ts'
 import type { StreamService } from '../streams/stream-service.ts'
+import type { SubscriptionService } from '../subscriptions/subscription-service.ts'
 import type { Tails } from './follow/tails.ts'
 
 export interface Api {
   readonly service: StreamService
+  readonly subscriptions: SubscriptionService
   readonly logins: Logins
   readonly tokens: Tokens
   readonly tails: Tails

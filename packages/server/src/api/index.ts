@@ -6,6 +6,7 @@ import { createHttp, type Http } from '../http/server.ts'
 import { Tokens } from '../http/tokens.ts'
 import type { Logins } from '../streams/logins.ts'
 import type { StreamService } from '../streams/stream-service.ts'
+import type { SubscriptionService } from '../subscriptions/subscription-service.ts'
 import { addClients, addUsers } from './access/client-routes.ts'
 import { addSharing } from './access/sharing-routes.ts'
 import type { Api } from './api.ts'
@@ -18,6 +19,7 @@ import { addParts } from './parts/routes.ts'
 import { addPublishing } from './records/publish-routes.ts'
 import { addReading } from './records/read-routes.ts'
 import { addStreams } from './streams/routes.ts'
+import { addSubscriptions } from './subscriptions/routes.ts'
 
 /** Adds every route of /api/v1, and what stands beside it. */
 export const addApi = (app: Http, api: Api, isReady: () => Promise<void>): void => {
@@ -32,6 +34,7 @@ export const addApi = (app: Http, api: Api, isReady: () => Promise<void>): void 
     addClients,
     addUsers,
     addParts,
+    addSubscriptions,
     addHealth(isReady),
   ])
     add(app, api)
@@ -51,7 +54,14 @@ export const openApiDocument = async (version: string): Promise<object> => {
   const tails = new Tails(service, limits.followerBytes)
   addApi(
     app,
-    { ...shared, service, logins: absent as Logins, tails, closing: new AbortController().signal },
+    {
+      ...shared,
+      service,
+      subscriptions: absent as SubscriptionService,
+      logins: absent as Logins,
+      tails,
+      closing: new AbortController().signal,
+    },
     async () => {},
   )
   await app.ready()
