@@ -7,12 +7,7 @@ import { OptionValues } from './option-values.ts'
 
 /** Answers the exit code. Throws COMMAND_USAGE for arguments that the command does not have. */
 export const invoke = async (path: string, source: CommandSource, argv: readonly string[]): Promise<number> => {
-  const defined = typeof source === 'function' ? await source(argv) : source
-  const {
-    definition,
-    argv: rest,
-    path: words = path,
-  } = 'definition' in defined ? defined : { definition: defined, argv, path: undefined }
+  const { definition, rest, words } = await definedBy(path, source, argv)
   const command = commanderOf(words, definition)
   try {
     command.parse([...rest], { from: 'user' })
@@ -34,6 +29,31 @@ export const invoke = async (path: string, source: CommandSource, argv: readonly
     if (!isMillraceError(e) || e.code !== 'COMMAND_USAGE' || e.details['fix'] !== undefined) throw e
     throw new MillraceError('COMMAND_USAGE', { ...e.details, fix: `See \`millrace ${words} --help\`.` }, { cause: e })
   }
+}
+
+/** What `--help` of a command prints on a screen so many columns wide, without colours. */
+export const helpOf = async (path: string, source: CommandSource, width: number): Promise<string> => {
+  const { definition, words } = await definedBy(path, source, ['--help'])
+  const parts: string[] = []
+  const command = commanderOf(words, definition)
+  command.configureOutput({
+    writeOut: (text) => void parts.push(text),
+    getOutHelpWidth: () => width,
+    getOutHasColors: () => false,
+  })
+  command.outputHelp()
+  return parts.join('').trim()
+}
+
+const definedBy = async (
+  path: string,
+  source: CommandSource,
+  argv: readonly string[],
+): Promise<{ readonly definition: CommandDefinition; readonly rest: readonly string[]; readonly words: string }> => {
+  const defined = typeof source === 'function' ? await source(argv) : source
+  return 'definition' in defined
+    ? { definition: defined.definition, rest: defined.argv, words: defined.path ?? path }
+    : { definition: defined, rest: argv, words: path }
 }
 
 const commanderOf = (path: string, definition: CommandDefinition): Command => {
