@@ -56,6 +56,7 @@ export const testLibraries: readonly string[] = [
   'oxc-parser',
   '@duckdb/node-api',
   '@octokit/fixtures',
+  'libsodium-wrappers',
 ]
 
 // What server has in its folders `testing` is its own: it is not exported.

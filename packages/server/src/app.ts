@@ -9,6 +9,7 @@ import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
 import { Tails } from './api/follow/tails.ts'
 import { deadLetterBody, pushBody } from './api/subscriptions/bodies.ts'
+import { addStreamDuo } from './compat/streamduo/index.ts'
 import type { ControlPlane } from './control/control-plane.ts'
 import { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'
 import { type Principal, scopes } from './domain/access.ts'
@@ -135,6 +136,7 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
       await Promise.all([logins.signingKeys(), engine.list().next()])
     },
   )
+  addStreamDuo(app, { service })
   await listen(app, address)
   const url = urlOf(app, address.host, tls !== undefined)
   folder.leaveNote({ url, token: localToken, pid: process.pid, startedAt: now().toISOString() })

@@ -20,8 +20,18 @@ export interface Doer {
 export const manager: Doer = { type: 'manager', id: 'manager' }
 
 /** What a token may be used for. */
-export const scopes = ['streams:manage', 'records:read', 'records:write', 'admin'] as const
+export const scopes = ['streams:manage', 'schemas:manage', 'records:read', 'records:write', 'admin'] as const
 export type Scope = (typeof scopes)[number]
+
+/** What clients of StreamDuo ask for: theirs is one scope for streams, and one for records with all that belongs to them. */
+const streamDuoScopes: Readonly<Record<string, readonly Scope[]>> = {
+  'https://api.streamduo.com/manage:streams': ['streams:manage'],
+  'https://api.streamduo.com/read:records': ['records:read', 'records:write', 'schemas:manage'],
+}
+
+/** The scopes that a word in a request for a token asks for; undefined where it is no such word. */
+export const scopesNamed = (word: string): readonly Scope[] | undefined =>
+  isScope(word) ? [word] : Object.hasOwn(streamDuoScopes, word) ? streamDuoScopes[word] : undefined
 
 /** Whether a text is a scope. */
 export const isScope = (text: string): text is Scope => (scopes as readonly string[]).includes(text)
@@ -45,9 +55,9 @@ export const ownerRights: Rights = { isOwner: true, isProducer: true, isConsumer
 
 /**
  * What can be done with a stream. `show`: its name, settings and size; `describe`: its schemas and public keys, which both
- * producers and consumers need; `manage`: change, trim, delete, grant, who has read what, its audit lines.
+ * producers and consumers need; `arrange`: change those; `manage`: change, trim, delete, grant, who has read what, its audit lines.
  */
-export type StreamAction = 'show' | 'describe' | 'write' | 'read' | 'manage'
+export type StreamAction = 'show' | 'describe' | 'write' | 'read' | 'arrange' | 'manage'
 
 /**
  * The answer to "may it?". `hidden`: whoever asks may not know that the stream is there, and gets the same answer as for one
@@ -62,10 +72,11 @@ const allowed: Verdict = { is: 'allowed' }
 
 /** Any of these scopes is enough for the action. */
 const scopesOf: Readonly<Record<StreamAction, readonly Scope[]>> = {
-  show: ['streams:manage', 'records:read', 'records:write', 'admin'],
-  describe: ['streams:manage', 'records:read', 'records:write', 'admin'],
+  show: scopes,
+  describe: scopes,
   write: ['records:write'],
   read: ['records:read'],
+  arrange: ['streams:manage', 'schemas:manage', 'admin'],
   manage: ['streams:manage', 'admin'],
 }
 
@@ -91,6 +102,7 @@ export const decide = (p: Principal, action: StreamAction, rights: Rights | unde
       return isOwner || isProducer ? allowed : { is: 'forbidden', needs: 'the right of a producer' }
     case 'read':
       return isOwner || isConsumer ? allowed : { is: 'forbidden', needs: 'the right of a consumer' }
+    case 'arrange':
     case 'manage':
       return isOwner || administers ? allowed : { is: 'forbidden', needs: 'the right of an owner' }
     default:

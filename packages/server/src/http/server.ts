@@ -86,6 +86,7 @@ export const createHttp = async (options: HttpOptions): Promise<Http> => {
                 tokenUrl: '/api/v1/oauth/token',
                 scopes: {
                   'streams:manage': 'create, change, share and delete streams and clients',
+                  'schemas:manage': 'change the schemas and public keys of streams',
                   'records:read': 'read records and mark them',
                   'records:write': 'publish records',
                   admin: 'administer the manager',

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Offset, RecordBatch, type StreamLog, streamName } from '@millrace/engine'
 import { isMillraceError, MillraceError } from '@millrace/sdk'
-import type { Batch, StreamEntry } from '../control/types.ts'
+import type { Batch, Page, PageQuery, StreamEntry } from '../control/types.ts'
 import type { Principal } from '../domain/access.ts'
 import { batchLogName } from './batch-log.ts'
 import type { Context } from './context.ts'
@@ -50,6 +50,11 @@ export class BatchService implements Batches {
   async get(p: Principal, ref: StreamRef, id: string): Promise<Batch> {
     const { stream } = await this.#context.allow(p, ref, 'describe')
     return await this.#find(stream, id)
+  }
+
+  async list(p: Principal, ref: StreamRef, query: PageQuery = {}): Promise<Page<Batch>> {
+    const { stream } = await this.#context.allow(p, ref, 'read')
+    return await this.#context.control.batches.list(stream.id, query)
   }
 
   async #find(stream: StreamEntry, id: string): Promise<Batch> {

@@ -19,7 +19,7 @@ export class PartService implements StreamParts {
   }
 
   async addSchema(p: Principal, ref: StreamRef, schema: AddSchema): Promise<StreamSchema> {
-    const { stream } = await this.#context.allow(p, ref, 'manage')
+    const { stream } = await this.#context.allow(p, ref, 'arrange')
     const { parts } = this.#context.control
     const refused = (why: string) => new MillraceError('SCHEMA_INVALID', { stream: stream.name, why })
     if (schema.text.length > maxSchema) throw refused(`it has more than ${maxSchema} characters`)
@@ -45,17 +45,17 @@ export class PartService implements StreamParts {
   }
 
   async deleteSchema(p: Principal, ref: StreamRef, id: string): Promise<void> {
-    const { stream } = await this.#context.allow(p, ref, 'manage')
+    const { stream } = await this.#context.allow(p, ref, 'arrange')
     await this.#context.control.parts.removeSchema(this.#context.act(p), stream.id, id)
   }
 
   async activateSchema(p: Principal, ref: StreamRef, id: string | undefined): Promise<void> {
-    const { stream } = await this.#context.allow(p, ref, 'manage')
+    const { stream } = await this.#context.allow(p, ref, 'arrange')
     await this.#context.control.parts.activateSchema(this.#context.act(p), stream.id, id)
   }
 
   async addKey(p: Principal, ref: StreamRef, key: AddKey): Promise<StreamKey> {
-    const { stream } = await this.#context.allow(p, ref, 'manage')
+    const { stream } = await this.#context.allow(p, ref, 'arrange')
     const { algorithm, encoding, value, description = '' } = key
     if (
       value === '' ||
@@ -90,7 +90,7 @@ export class PartService implements StreamParts {
   }
 
   async activateKey(p: Principal, ref: StreamRef, id: string | undefined): Promise<void> {
-    const { stream } = await this.#context.allow(p, ref, 'manage')
+    const { stream } = await this.#context.allow(p, ref, 'arrange')
     await this.#context.control.parts.activateKey(this.#context.act(p), stream.id, id)
   }
 }

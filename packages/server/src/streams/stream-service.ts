@@ -172,7 +172,7 @@ export interface Users {
   delete(p: Principal, id: string): Promise<void>
 }
 
-/** Schemas and public keys of a stream. To look at them a right on the stream is enough; to change them, the right to manage. */
+/** Schemas and public keys of a stream. To look at them a right on the stream is enough; to change them, that of an owner, and the scope `schemas:manage` or `streams:manage`. */
 export interface StreamParts {
   /** Throws SCHEMA_INVALID: no record could ever be checked with it. */
   addSchema(p: Principal, stream: StreamRef, schema: AddSchema): Promise<StreamSchema>
@@ -193,6 +193,8 @@ export interface Batches {
   begin(p: Principal, stream: StreamRef, batch: BeginBatch): Promise<Batch>
   /** To producers and consumers. Throws BATCH_UNKNOWN. */
   get(p: Principal, stream: StreamRef, id: string): Promise<Batch>
+  /** All that were begun, oldest first. To consumers. */
+  list(p: Principal, stream: StreamRef, query?: PageQuery): Promise<Page<Batch>>
   /**
    * The bytes of a part, at most 64 MiB; one that comes again takes the place of the first while the batch is not finished. The last
    * one makes the batch a record, whose key is the batch's id and whose body `record` makes of it. Throws BATCH_PART (no such

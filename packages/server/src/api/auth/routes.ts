@@ -1,7 +1,7 @@
 /** Tokens (OAuth 2, RFC 6749 and 7009), and who one is. */
 import { isMillraceError, MillraceError } from '@millrace/sdk'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Actor, isScope, type Scope, scopes as allScopes } from '../../domain/access.ts'
+import { type Actor, type Scope, scopes as allScopes, scopesNamed } from '../../domain/access.ts'
 import { Buckets } from '../../http/buckets.ts'
 import { flag, listOf, object, orNull, type Schema, text, whole } from '../../http/schema.ts'
 import { type AddRoutes, type Api, answers, base, doc, nothing } from '../api.ts'
@@ -52,9 +52,10 @@ const forClients: readonly Scope[] = allScopes.filter((scope) => scope !== 'admi
 const scopesFor = (asked: string | undefined, may: readonly Scope[]): readonly Scope[] => {
   const words = (asked ?? '').split(' ').filter((w) => w !== '')
   if (words.length === 0) return may
-  const unknown = words.filter((w) => !isScope(w) || !may.includes(w))
-  if (unknown.length > 0) throw new OAuthFault(400, 'invalid_scope', 'a scope is not known, or not for this holder')
-  return words.filter(isScope)
+  const found = words.map(scopesNamed)
+  if (found.some((named) => named === undefined || named.some((scope) => !may.includes(scope))))
+    throw new OAuthFault(400, 'invalid_scope', 'a scope is not known, or not for this holder')
+  return [...new Set(found.flatMap((named) => named ?? []))]
 }
 
 interface Holder {
@@ -173,8 +174,9 @@ export const addAuth: AddRoutes = (app, api) => {
     },
     issue,
   )
-  // The place where other clients of OAuth look.
-  app.post('/oauth2/token', { config: { open: true }, schema: { hide: true } }, issue)
+  // The places where other clients of OAuth look, those of StreamDuo below its base URL.
+  for (const place of ['/oauth2/token', '/streamduo/oauth2/token'])
+    app.post(place, { config: { open: true }, schema: { hide: true } }, issue)
 
   app.post(
     `${base}/oauth/revoke`,
