@@ -9,6 +9,7 @@ import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
 import { Tails } from './api/follow/tails.ts'
 import { deadLetterBody, pushBody } from './api/subscriptions/bodies.ts'
+import { addStitchImport } from './compat/stitch-import/index.ts'
 import { addStreamDuo } from './compat/streamduo/index.ts'
 import type { ControlPlane } from './control/control-plane.ts'
 import { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'
@@ -137,6 +138,14 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
     },
   )
   addStreamDuo(app, { service })
+  addStitchImport(app, {
+    service,
+    logins,
+    tokens,
+    version: options.version,
+    bodyIdleMs: limits.bodyIdleMs,
+    loadCompile: async () => (await import('./schemas/json-schema.ts')).jsonSchemaCheck,
+  })
   await listen(app, address)
   const url = urlOf(app, address.host, tls !== undefined)
   folder.leaveNote({ url, token: localToken, pid: process.pid, startedAt: now().toISOString() })

@@ -13,6 +13,8 @@ export interface StitchMessage {
   readonly sequence: bigint
   readonly version: bigint | undefined
   readonly data: JsonObject | undefined
+  /** When it was taken from its source, as its client says; only of a batch. */
+  readonly extracted: string | undefined
 }
 
 /** An answer that refuses a request. */
@@ -22,13 +24,19 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-export type Verdict = { readonly messages: readonly StitchMessage[] } | { readonly refusal: Refusal }
+/** What a request brought; `schema`: that of the one table of a batch. */
+export interface Taken {
+  readonly messages: readonly StitchMessage[]
+  readonly schema: JsonObject | undefined
+}
+
+export type Verdict = Taken | { readonly refusal: Refusal }
 
 export interface StitchRules {
   /** Messages of one request. */
   readonly maxMessages: number
-  /** The client that the token belongs to. */
-  readonly clientId: number
+  /** The client that the token belongs to; undefined: whichever, as long as all messages name the same. */
+  readonly clientId: number | undefined
   /** What is wrong with a record by a schema: `#/FIELD: expected: T1, found: T2`; undefined where nothing is. */
   readonly violation: (schema: JsonObject, record: JsonObject) => string | undefined
 }
@@ -43,7 +51,7 @@ const batchError = (error: string): Verdict => ({ refusal: { status: 400, body: 
 const invalid = (place: string, what: string): Verdict => batchError(`Request failed validation:${place}: ${what}`)
 
 /** What the service calls the types of values. */
-const typeName = (v: Json | undefined): string => {
+export const stitchType = (v: Json | undefined): string => {
   if (v === null || v === undefined) return 'Null'
   if (Array.isArray(v)) return 'JSONArray'
   if (isObject(v)) return 'JSONObject'
@@ -64,19 +72,19 @@ export const readBatch = (text: string, rules: StitchRules): Verdict => {
   } catch {
     return batchError('Malformed json in the body!')
   }
-  if (!isObject(body)) return invalid('#', `expected type: JSONObject, found: ${typeName(body)}`)
+  if (!isObject(body)) return invalid('#', `expected type: JSONObject, found: ${stitchType(body)}`)
   const { table_name: table, key_names: keys, schema, messages, table_version: version } = body
   for (const name of ['table_name', 'schema', 'messages'])
     if (body[name] === undefined) return invalid('#', `required key [${name}] not found`)
   for (const name of Object.keys(body))
     if (!batchMembers.has(name)) return invalid('#', `extraneous key [${name}] is not permitted`)
-  if (typeof table !== 'string') return invalid('#/table_name', `expected type: String, found: ${typeName(table)}`)
-  if (!isObject(schema as Json)) return invalid('#/schema', `expected type: JSONObject, found: ${typeName(schema)}`)
-  if (!Array.isArray(messages)) return invalid('#/messages', `expected type: JSONArray, found: ${typeName(messages)}`)
+  if (typeof table !== 'string') return invalid('#/table_name', `expected type: String, found: ${stitchType(table)}`)
+  if (!isObject(schema as Json)) return invalid('#/schema', `expected type: JSONObject, found: ${stitchType(schema)}`)
+  if (!Array.isArray(messages)) return invalid('#/messages', `expected type: JSONArray, found: ${stitchType(messages)}`)
   if (keys !== undefined && !Array.isArray(keys))
-    return invalid('#/key_names', `expected type: JSONArray, found: ${typeName(keys)}`)
+    return invalid('#/key_names', `expected type: JSONArray, found: ${stitchType(keys)}`)
   if (version !== undefined && wholeOf(version) === undefined)
-    return invalid('#/table_version', `expected type: Integer, found: ${typeName(version)}`)
+    return invalid('#/table_version', `expected type: Integer, found: ${stitchType(version)}`)
   if (messages.length < 1 || messages.length > rules.maxMessages)
     return batchError(`each data object must contain between 1 and ${rules.maxMessages} records`)
   const unknown = unknownType(schema as JsonObject)
@@ -84,7 +92,8 @@ export const readBatch = (text: string, rules: StitchRules): Verdict => {
   const names = (keys ?? []) as readonly string[]
   const out: StitchMessage[] = []
   for (const [i, message] of messages.entries()) {
-    if (!isObject(message)) return invalid(`#/messages/${i}`, `expected type: JSONObject, found: ${typeName(message)}`)
+    if (!isObject(message))
+      return invalid(`#/messages/${i}`, `expected type: JSONObject, found: ${stitchType(message)}`)
     for (const name of Object.keys(message))
       if (!messageMembers.has(name)) return invalid(`#/messages/${i}`, `extraneous key [${name}] is not permitted`)
     const { action, data } = message
@@ -93,7 +102,9 @@ export const readBatch = (text: string, rules: StitchRules): Verdict => {
     if ((action !== 'upsert' && !isActivation) || sequence === undefined || (!isActivation && !isObject(data as Json)))
       return invalid(`#/messages/${i}`, '#: 0 subschemas matched instead of one')
     if (sequence > maxSequence) return invalid('#', `sequence can not be above ${maxSequence}`)
-    const base = { table, keys: names, sequence, version: wholeOf(version) }
+    const time = message['time_extracted']
+    const extracted = typeof time === 'string' ? time : undefined
+    const base = { table, keys: names, sequence, version: wholeOf(version), extracted }
     if (isActivation) {
       out.push({ ...base, action: 'activate_version', data: undefined })
       continue
@@ -105,7 +116,7 @@ export const readBatch = (text: string, rules: StitchRules): Verdict => {
       if (record[key] === undefined || record[key] === null) return batchError(`Record is missing key property ${key}`)
     out.push({ ...base, action: 'upsert', data: record })
   }
-  return { messages: out }
+  return { messages: out, schema: schema as JsonObject }
 }
 
 const unknownType = (schema: JsonObject): string | undefined => {
@@ -122,6 +133,9 @@ const unknownType = (schema: JsonObject): string | undefined => {
   }
   return undefined
 }
+
+const clientOf = (message: Json | undefined): bigint | undefined =>
+  message !== undefined && isObject(message) ? wholeOf(message['client_id']) : undefined
 
 const pushError = (message: string, more: JsonObject = {}): Verdict => ({
   refusal: { status: 400, body: { status: 'ERROR', message, ...more } },
@@ -144,17 +158,17 @@ export const readPush = (text: string, isTransit: boolean, rules: StitchRules): 
   if (!Array.isArray(body)) return pushError('An array of records is expected')
   if (body.length > rules.maxMessages) return pushError(`more than ${rules.maxMessages} records`)
   const out: StitchMessage[] = []
+  const [head] = body
+  const owner = rules.clientId === undefined ? clientOf(head) : BigInt(rules.clientId)
   for (const message of body) {
     if (!isObject(message)) return pushError('An array of records is expected')
-    const client = wholeOf(message['client_id'])
+    const client = clientOf(message)
     if (client === undefined)
       return { refusal: { status: 401, body: { status: 'ERROR', error: 'Not Authenticated.', errors: null } } }
-    if (client !== BigInt(rules.clientId)) {
-      const isMixed = body.some((m) => isObject(m) && wholeOf(m['client_id']) === BigInt(rules.clientId))
+    if (client !== owner) {
+      const isMixed = body.some((m) => clientOf(m) === owner)
       return isMixed
-        ? unprocessable(
-            `The batch contains data points for multiple clients. Only client_id ${rules.clientId} is allowed`,
-          )
+        ? unprocessable(`The batch contains data points for multiple clients. Only client_id ${owner} is allowed`)
         : {
             refusal: {
               status: 403,
@@ -170,7 +184,7 @@ export const readPush = (text: string, isTransit: boolean, rules: StitchRules): 
     if ('refusal' in read) return read
     out.push(read)
   }
-  return { messages: out }
+  return { messages: out, schema: undefined }
 }
 
 const pushMessage = (message: JsonObject): StitchMessage | { readonly refusal: Refusal } => {
@@ -181,7 +195,7 @@ const pushMessage = (message: JsonObject): StitchMessage | { readonly refusal: R
   if (sequence === undefined) return wrong({ sequence: ['should be an integer', 'should be a number'] })
   const version = wholeOf(message['table_version'])
   if (message['action'] === 'switch_view')
-    return { table, keys: [], action: 'activate_version', sequence, version, data: undefined }
+    return { table, keys: [], action: 'activate_version', sequence, version, data: undefined, extracted: undefined }
   if (!Array.isArray(keys) || keys.length === 0)
     return wrong({
       key_names: ["can't be blank"],
@@ -195,5 +209,5 @@ const pushMessage = (message: JsonObject): StitchMessage | { readonly refusal: R
     if (typeof value === 'string' && value.length > maxKeyLength)
       return wrong({ data: [`String keys cannot be longer than ${maxKeyLength} characters`] })
   }
-  return { table, keys: keys as readonly string[], action: 'upsert', sequence, version, data }
+  return { table, keys: keys as readonly string[], action: 'upsert', sequence, version, data, extracted: undefined }
 }

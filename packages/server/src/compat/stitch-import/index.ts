@@ -1,0 +1,165 @@
+/**
+ * The Stitch Import API as a receiver: whatever sends to it loads a stream. Which, says the token, or the path:
+ * `/stitch/NAME/v2/import/batch`. An answer of 201 means that all of the request is durable. docs/reference/stitch-import.md.
+ */
+import { createHash } from 'node:crypto'
+import { gunzip } from 'node:zlib'
+import type { Readable } from 'node:stream'
+import {
+  importAccepted,
+  type ImportHead,
+  type ImportKind,
+  importKinds,
+  importStatus,
+  maxImportBytes,
+  maxImportMessages,
+  MillraceError,
+  readImport,
+  type Refusal,
+  refuseMediaType,
+  refuseMethod,
+  type Taken,
+  tooLarge,
+} from '@millrace/sdk'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { collectBody } from '../../http/collect-body.ts'
+import { requestError } from '../../http/problem.ts'
+import { type Http, tokenOf } from '../../http/server.ts'
+import { Turns } from '../turns.ts'
+import { forbidden, type Holders, holderOf, streamFor } from './holder.ts'
+import { recordsOf } from './lines.ts'
+import { type Compile, SchemaChecks } from './schema-checks.ts'
+
+export interface StitchImport extends Holders {
+  readonly version: string
+  /** Loads what compiles schemas, when the first batch comes. */
+  readonly loadCompile: () => Promise<Compile>
+  /** Without a byte of a body, milliseconds. */
+  readonly bodyIdleMs: number
+}
+
+/** Bodies that are read at once, and those whose messages are looked at at once: memory has a bound. */
+const bodiesAtOnce = 16
+const worksAtOnce = 2
+
+/** Adds the endpoints, at the root and below `/stitch/NAME`. */
+export const addStitchImport = (app: Http, options: StitchImport): void => {
+  void app.register(async (scope) => {
+    const routes = scope as unknown as Http
+    routes.removeAllContentTypeParsers()
+    routes.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+    routes.setErrorHandler(async (e, request, reply) => await refuse(request, reply, refusalOf(e)))
+    const endpoint = new Endpoint(options)
+    for (const base of ['/v2/import', '/stitch/:stream/v2/import']) {
+      routes.get(`${base}/status`, { config: { open: true } }, async () => importStatus(options.version))
+      for (const kind of importKinds)
+        routes.all(
+          `${base}/${kind}`,
+          { config: { open: true, streams: true } },
+          async (request, reply) => await endpoint.answer(kind, request, reply),
+        )
+    }
+  })
+}
+
+const isRefusal = (one: object): one is Refusal => 'status' in one && 'body' in one
+
+const refuse = async (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { status, body, headers }: Refusal,
+): Promise<FastifyReply> => {
+  // What was not read of the body is not waited for.
+  if (!request.raw.complete) void reply.header('connection', 'close')
+  void reply.code(status).headers({ ...headers })
+  return typeof body === 'string'
+    ? await reply.type('text/plain').send(body)
+    : await reply.type('application/json').send(JSON.stringify(body))
+}
+
+/** What goes wrong besides, in the form of the Import API. Nothing of what is ours is told but its code. */
+const refusalOf = (e: unknown): Refusal => {
+  const error = requestError(e)
+  if (error.code === 'STREAM_UNKNOWN' || error.code === 'ACCESS_DENIED') return forbidden(`${error.message}.`)
+  if (error.code === 'REQUEST_TOO_LARGE') return tooLarge(maxImportBytes + 1)
+  const status = error.httpStatus
+  const why = status >= 500 ? 'the manager could not do it; its log says why' : error.message
+  return {
+    status,
+    body: { status: 'ERROR', error: why, errors: { code: error.code } },
+    headers: status === 503 || status === 429 ? { 'retry-after': '1' } : undefined,
+  }
+}
+
+class Endpoint {
+  readonly #options: StitchImport
+  readonly #bodies = new Turns(bodiesAtOnce)
+  readonly #works = new Turns(worksAtOnce)
+  #checks: SchemaChecks | undefined
+
+  constructor(options: StitchImport) {
+    this.#options = options
+  }
+
+  async answer(kind: ImportKind, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const head = { kind, method: request.method, contentType: request.headers['content-type'] }
+    const wrongMethod = refuseMethod(head)
+    if (wrongMethod !== undefined) return await refuse(request, reply, wrongMethod)
+    const p = await holderOf(this.#options, tokenOf(request.headers.authorization))
+    if (isRefusal(p)) return await refuse(request, reply, p)
+    const wrongType = refuseMediaType(head)
+    if (wrongType !== undefined) return await refuse(request, reply, wrongType)
+    const length = Number(request.headers['content-length'] ?? 0)
+    if (length > maxImportBytes) return await refuse(request, reply, tooLarge(length))
+    const stream = await streamFor(this.#options, p, (request.params as { readonly stream?: string }).stream)
+    if (isRefusal(stream)) return await refuse(request, reply, stream)
+    const refusal = await this.#bodies.take(async () => {
+      const body = await this.#bodyOf(request)
+      return await this.#works.take(async () => {
+        const taken = await this.#read(body, head)
+        if (!('messages' in taken)) return taken.refusal
+        if (kind === 'validate' || taken.messages.length === 0) return undefined
+        const records = recordsOf(taken, (data) => this.#checks?.textOf(data) ?? JSON.stringify(data))
+        // The same body again is the same batch: its answer was lost.
+        const idempotencyKey = `stitch-${createHash('sha256').update(body).digest('base64url')}`
+        await this.#options.service.records.publish(p, stream.id, records, { idempotencyKey })
+        return undefined
+      })
+    })
+    if (refusal !== undefined) return await refuse(request, reply, refusal)
+    const { status, body } = importAccepted(kind)
+    return await reply.code(status).send(body)
+  }
+
+  async #bodyOf(request: FastifyRequest): Promise<Buffer> {
+    const body = await collectBody((request.body ?? request.raw) as Readable, {
+      maxBytes: maxImportBytes,
+      idleMs: this.#options.bodyIdleMs,
+    })
+    const encoding = request.headers['content-encoding'] ?? 'identity'
+    if (encoding === 'identity') return body
+    if (encoding !== 'gzip')
+      throw new MillraceError('MEDIA_TYPE_UNSUPPORTED', {
+        given: `the encoding ${encoding.slice(0, 50)}`,
+        known: ['gzip, or no encoding'],
+      })
+    return await new Promise((resolve, reject) => {
+      gunzip(body, { maxOutputLength: maxImportBytes }, (e, plain) => {
+        if (e === null) resolve(plain)
+        else if ((e as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+          reject(new MillraceError('REQUEST_TOO_LARGE', { maxBytes: maxImportBytes }))
+        else reject(new MillraceError('REQUEST_INVALID', { problems: ['the body is not gzip'] }))
+      })
+    })
+  }
+
+  async #read(body: Buffer, head: ImportHead): Promise<Taken | { readonly refusal: Refusal }> {
+    this.#checks ??= new SchemaChecks(await this.#options.loadCompile())
+    const checks = this.#checks
+    return readImport(body.toString(), head, {
+      maxMessages: maxImportMessages,
+      clientId: undefined,
+      violation: (schema, record) => checks.violation(schema, record),
+    })
+  }
+}
