@@ -10,6 +10,7 @@ export const streamers: Readonly<Record<string, () => Promise<Streamer>>> = {
   postgres: async () => (await import('./streamers/postgres/index.ts')).postgres,
   singer: async () => (await import('./streamers/singer/index.ts')).singer,
   stream: async () => (await import('./streamers/stream/index.ts')).stream,
+  streamduo: async () => (await import('./streamers/streamduo/index.ts')).streamduo,
 }
 
 export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
@@ -25,4 +26,5 @@ export const persisters: Readonly<Record<string, () => Promise<Persister>>> = {
   sqlite: async () => (await import('./persisters/sqlite/index.ts')).sqlite,
   stitch: async () => (await import('./persisters/stitch/index.ts')).stitch,
   stream: async () => (await import('./persisters/stream/index.ts')).stream,
+  streamduo: async () => (await import('./persisters/streamduo/index.ts')).streamduo,
 }
