@@ -1,5 +1,6 @@
 import type { Scenario } from '../harness.ts'
 import { filesStreamer, parquetPersister } from './lake.ts'
+import { manager } from './manager.ts'
 import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
 import { postgresPersister } from './postgres.ts'
 import { postgresStreamer } from './postgres-source.ts'
@@ -32,4 +33,5 @@ export const scenarios: readonly Scenario[] = [
   stitch,
   streams,
   streamsRabbitmq,
+  manager,
 ]

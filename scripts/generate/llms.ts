@@ -23,7 +23,7 @@ const sections: readonly (readonly [title: string, pattern: string])[] = [
   ['Tutorial', 'docs/tutorial/**/*.md'],
   ['How to', 'docs/how-to/**/*.md'],
   ['Reference', 'docs/reference/**/*.md'],
-  ['Explanation', 'docs/*.md'],
+  ['Explanation', 'docs/{*,explain/*}.md'],
   ['Decisions', 'docs/decisions/*.md'],
 ]
 

@@ -43,6 +43,18 @@ const patternOf = (line: string): RegExp =>
       .join('.*'),
   )
 
+/** Ends the manager that a page starts in a folder, where the page did not come to do so. */
+const managerOf = (folder: string): Disposable => ({
+  [Symbol.dispose]: () => {
+    try {
+      const note = readFileSync(join(folder, '.millrace/manager.json'), 'utf8')
+      process.kill((JSON.parse(note) as { readonly pid: number }).pid, 'SIGKILL')
+    } catch {
+      // There is none.
+    }
+  },
+})
+
 /** Runs a page; answers how many blocks were run. */
 const runPage = (page: string): number => {
   using folder = temporaryFolder()
@@ -58,6 +70,7 @@ const runPage = (page: string): number => {
   let cwd = work
   let output = ''
   let count = 0
+  using _manager = managerOf(join(work, 'shop'))
   for (const block of blocksOf(page)) {
     const where = `${page}:${block.line}`
     if (block.title !== undefined) writeFileSync(join(cwd, block.title), block.text)
@@ -86,6 +99,10 @@ const docs = fileURLToPath(new URL('../../../docs/', import.meta.url))
 
 test('the tutorial does what it says', () => {
   assert.ok(runPage(join(docs, 'tutorial.md')) >= 8)
+})
+
+test('share a stream does what it says', () => {
+  assert.ok(runPage(join(docs, 'tutorial/share-a-stream.md')) >= 7)
 })
 
 test('from Meltano does what it says', () => {

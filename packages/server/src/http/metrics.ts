@@ -30,6 +30,14 @@ export class Metrics {
     family.values.set(key, (family.values.get(key) ?? 0) + by)
   }
 
+  /** A counter for one set of labels, for what is counted often. */
+  counter(name: string, help: string, labels: Labels): () => void {
+    this.count(name, help, 0, labels)
+    const values = (this.#families.get(name) as Family).values
+    const key = textOf(labels)
+    return () => void values.set(key, (values.get(key) ?? 0) + 1)
+  }
+
   /** A value that is asked for when somebody looks. */
   gauge(name: string, help: string, read: () => number): void {
     this.#gauges.set(name, { help, read })

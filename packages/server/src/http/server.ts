@@ -55,13 +55,16 @@ export const tokenOf = (header: string | undefined): string | undefined => /^bea
 /** Builds the server; the caller adds routes, then listens. */
 export const createHttp = async (options: HttpOptions): Promise<Http> => {
   const { limits, log, metrics } = options
+  // Names a request in answers and in the log; cheap, as every request has one.
+  const run = options.newId().slice(0, 18)
+  let requests = 0
   const app = Fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
-    genReqId: options.newId,
+    genReqId: () => `${run}-${(requests++).toString(36)}`,
     // A name may have 200 characters, of which each may be written with three.
     routerOptions: { maxParamLength: 1000, ignoreTrailingSlash: true },
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     http: { maxHeaderSize: limits.headBytes, headersTimeout: limits.headMs, requestTimeout: 0 },
     ...(options.tls === undefined ? {} : { https: { ...options.tls, minVersion: 'TLSv1.2' as const } }),
     onProtoPoisoning: 'error',
@@ -133,12 +136,19 @@ export const createHttp = async (options: HttpOptions): Promise<Http> => {
       path: request.url.split('?')[0]?.slice(0, 200),
     })
   })
+  const counters = new Map<string, () => void>()
   app.addHook('onResponse', async (request, reply) => {
-    metrics.count('millrace_requests_total', 'Requests that were answered.', 1, {
-      route: request.routeOptions.url ?? 'none',
-      method: request.method,
-      status: `${Math.floor(reply.statusCode / 100)}xx`,
-    })
+    const route = request.routeOptions.url ?? 'none'
+    const status = `${Math.floor(reply.statusCode / 100)}xx`
+    // As many as there are routes: none of this comes from the request. Methods that are not known have no route.
+    const method = route === 'none' ? 'any' : request.method
+    const key = `${route} ${method} ${status}`
+    let count = counters.get(key)
+    if (count === undefined) {
+      count = metrics.counter('millrace_requests_total', 'Requests that were answered.', { route, method, status })
+      counters.set(key, count)
+    }
+    count()
   })
   app.addHook('onSend', async (_request, reply) => {
     void reply.header('x-content-type-options', 'nosniff')
@@ -204,18 +214,22 @@ const guard = (app: Http, { tokens, limits, ticks }: HttpOptions): void => {
 
 /** A body that is taken as a whole has to be there in time. */
 const slowBodies = (app: Http, limits: Limits): void => {
-  app.addHook('preParsing', async (request, _reply, payload) => {
-    if (request.routeOptions.config.streams === true) return payload
-    const timer = setTimeout(
-      () =>
-        (payload as IncomingMessage).emit(
-          'error',
-          new MillraceError('REQUEST_TOO_SLOW', { seconds: limits.bodyMs / 1000 }),
-        ),
-      limits.bodyMs,
-    )
-    payload.once('end', () => clearTimeout(timer))
-    payload.once('close', () => clearTimeout(timer))
+  app.addHook('preParsing', async (request, reply, payload) => {
+    const { headers } = request
+    const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+    if (!hasBody || request.routeOptions.config.streams === true) return payload
+    const timer = setTimeout(() => {
+      // Whoever reads it is told; where nobody does, nobody waits for it.
+      if (payload.listenerCount('error') === 0) return
+      ;(payload as IncomingMessage).emit(
+        'error',
+        new MillraceError('REQUEST_TOO_SLOW', { seconds: limits.bodyMs / 1000 }),
+      )
+    }, limits.bodyMs)
+    const clear = (): void => clearTimeout(timer)
+    payload.once('end', clear)
+    payload.once('close', clear)
+    reply.raw.once('close', clear)
     return payload
   })
 }

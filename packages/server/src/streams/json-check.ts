@@ -25,10 +25,14 @@ const NINE = 0x39
 
 /** The place of the first record that is no JSON; undefined where all are. `isAsked` says which are to be looked at. */
 export const firstNotJson = (batch: RecordBatch, isAsked: (i: number) => boolean): number | undefined => {
-  if (areJsonLines(batch)) return undefined
+  if (sound.has(batch) || areJsonLines(batch)) return undefined
   for (let i = 0; i < batch.count; i++) if (isAsked(i) && !isJson(batch.body(i))) return i
   return undefined
 }
+
+const sound = new WeakSet<RecordBatch>()
+/** Says of a batch that each of its records was found to be JSON: it is not looked at again. */
+export const noteJson = (batch: RecordBatch): void => void sound.add(batch)
 
 /** Whether all are JSON, lines as they came: all in one pass. False says nothing. */
 const areJsonLines = (batch: RecordBatch): boolean => {

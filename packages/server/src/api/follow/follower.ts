@@ -61,6 +61,8 @@ export const sendFollowed = async (page: ReadPage, options: FollowerOptions): Pr
   }
 }
 
+const againMs = 20
+
 /** Gets what all get, until it is too slow or gone; answers the next record that it needs. */
 const live = async (from: bigint, options: FollowerOptions): Promise<bigint> => {
   const { tails, streamId, outlet, form, maxWaiting, principal } = options
@@ -69,6 +71,8 @@ const live = async (from: bigint, options: FollowerOptions): Promise<bigint> => 
   const leave = tails.join(streamId, from, {
     principal,
     fail: reject,
+    // Not at once, so that a log that is being closed costs little until it is.
+    again: () => void setTimeout(() => resolve(at), againMs),
     offer: (chunk) => {
       if (chunk.next <= at) return
       outlet.write(chunk.first === at ? chunk.text(form.name, form.make) : form.make(batchesFrom(chunk.batches, at)))

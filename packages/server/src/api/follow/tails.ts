@@ -47,6 +47,8 @@ export interface Subscriber {
   readonly offer: (chunk: Chunk) => void
   /** It may not read any more, or cannot. Nothing more is offered. */
   readonly fail: (e: unknown) => void
+  /** Nothing more is offered, and nobody said why: the stream may be gone. It reads for itself, and is told. */
+  readonly again: () => void
 }
 
 interface Tail {
@@ -119,7 +121,9 @@ export class Tails {
           // What comes while these are on their way is offered together.
           await new Promise(setImmediate)
         }
-        if (!signal.aborted) throw new Error('the stream cannot be followed any more')
+        if (signal.aborted) break
+        this.#leave(stream, tail, guide)
+        guide.again()
       } catch (e) {
         if (signal.aborted) break
         this.#leave(stream, tail, guide)

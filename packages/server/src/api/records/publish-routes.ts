@@ -68,6 +68,7 @@ const headers = object(
 export const addPublishing: AddRoutes = (root, api) => {
   const { service } = api
   const writers = new Writers()
+  const infos = new StreamInfos(service, api.ticks)
   const one = `${base}/streams/:stream`
   void root.register(async (scope) => {
     const app = scope as unknown as Http
@@ -97,7 +98,7 @@ export const addPublishing: AddRoutes = (root, api) => {
       },
       async (request, reply) => {
         const { caller } = request
-        const stream = await service.streams.get(caller, request.params.stream)
+        const stream = await infos.get(caller, request.params.stream)
         const given = request.headers['content-type']
         if (given !== undefined && formTypes.test(given))
           throw new MillraceError('MEDIA_TYPE_UNSUPPORTED', {
@@ -135,7 +136,7 @@ export const addPublishing: AddRoutes = (root, api) => {
         const records = saysJson(type)
           ? jsonRecords(bytes, { single, key, contentType })
           : RecordBatch.of([{ body: bytes, key, contentType }])
-        const appended = await service.records.publish(caller, stream.id, records, {
+        const appended = await service.records.publish(caller, request.params.stream, records, {
           idempotencyKey: request.headers['idempotency-key'],
         })
         count(api, records.count)
@@ -163,6 +164,33 @@ export const addPublishing: AddRoutes = (root, api) => {
       ),
     }),
   )
+}
+
+/**
+ * What streams are called and hold, as it was a moment ago: one look for many records that are published one by one. Whether
+ * the caller may publish is asked for each of them all the same.
+ */
+class StreamInfos {
+  readonly #service: Api['service']
+  readonly #ticks: () => number
+  readonly #known = new Map<string, { readonly info: StreamInfo; readonly until: number }>()
+  readonly #maxMs = 1000
+  readonly #max = 1000
+
+  constructor(service: Api['service'], ticks: () => number) {
+    this.#service = service
+    this.#ticks = ticks
+  }
+
+  async get(caller: Principal, ref: string): Promise<StreamInfo> {
+    const key = `${caller.type} ${caller.id} ${caller.scopes.join(' ')} ${ref}`
+    const known = this.#known.get(key)
+    if (known !== undefined && known.until > this.#ticks()) return known.info
+    const info = await this.#service.streams.get(caller, ref)
+    if (this.#known.size >= this.#max) this.#known.clear()
+    this.#known.set(key, { info, until: this.#ticks() + this.#maxMs })
+    return info
+  }
 }
 
 const count = ({ metrics }: Api, records: number): void =>

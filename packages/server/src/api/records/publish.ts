@@ -5,6 +5,7 @@ import { checkJsonLines, isMillraceError, MillraceError } from '@millrace/sdk'
 import { appendLines } from '../../http/append-lines.ts'
 import type { Limits } from '../../http/limits.ts'
 import { oneLine, saysJson } from '../../http/record-text.ts'
+import { noteJson } from '../../streams/json-check.ts'
 
 const QUOTE = 34
 const COMMA = 44
@@ -16,9 +17,11 @@ const isSpace = (c: number): boolean => c === 32 || c === 10 || c === 13 || c ==
 export const wholeBody = async (body: Readable, limits: Limits): Promise<Buffer> => {
   const chunks: Buffer[] = []
   let size = 0
-  const late = new MillraceError('REQUEST_TOO_SLOW', { seconds: limits.bodyMs / 1000 })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const timer = setTimeout(() => reject(late), limits.bodyMs)
+  const timer = setTimeout(
+    () => reject(new MillraceError('REQUEST_TOO_SLOW', { seconds: limits.bodyMs / 1000 })),
+    limits.bodyMs,
+  )
   const take = (chunk: Buffer): void => {
     chunks.push(chunk)
     size += chunk.length
@@ -136,6 +139,7 @@ export const publishLines = async (body: Readable, options: PublishLinesOptions)
     isJson: contentType === undefined || saysJson(contentType),
     append: async (lines, before) => {
       const batch = isTyped ? typed(lines, contentType ?? 'application/json') : lines
+      if (contentType === undefined || saysJson(contentType)) noteJson(batch)
       if (resume === undefined) return await append(batch, undefined)
       const from = resume.sent + BigInt(before)
       const known = resume.stored - from
