@@ -50,8 +50,8 @@ interface Stream {
   readonly secret: string
 }
 /** A stream, and a client that may write and read it. */
-const streamFor = async (name: string): Promise<Stream> => {
-  await api('POST', '/streams', { name })
+const streamFor = async (name: string, contentType = 'application/json'): Promise<Stream> => {
+  await api('POST', '/streams', { name, contentType })
   const { client, secret } = await api<{ readonly client: { readonly id: string }; readonly secret: string }>(
     'POST',
     '/clients',
@@ -148,7 +148,7 @@ pipelines:
 
 describe('persist-stitch', () => {
   it('loads a stream, which any persister drains: keys, versions and digits travel', async () => {
-    const { name, client, secret } = await streamFor('crm')
+    const { name, client, secret } = await streamFor('crm', 'application/vnd.millrace.messages+json')
     const env = {
       STITCH_URL: `${manager.url}/stitch/${name}`,
       STITCH_TOKEN: `${client}.${secret}`,
@@ -163,10 +163,16 @@ describe('persist-stitch', () => {
     assert.deepEqual([sent.code, sent.stdout], [0, '9\n'], sent.stderr)
     const kept = await millrace(['consume', name], { cwd: folder.path })
     assert.match(kept.stdout, /^\{"type":"SCHEMA","stream":"customers".*"key_properties":\["id"\]\}\n/)
-    const drained = await millrace(['persister', 'sqlite', '--set', 'path=crm.db'], {
-      cwd: folder.path,
-      input: kept.stdout,
-    })
+    writeFileSync(
+      join(folder.path, 'millrace.yaml'),
+      `version: 1
+pipelines:
+  crm:
+    from: {streamer: stream, config: {stream: ${name}}}
+    to: {persister: sqlite, config: {path: crm.db}}
+`,
+    )
+    const drained = await millrace(['run', 'crm'], { cwd: folder.path })
     assert.equal(drained.code, 0, drained.stderr)
     const rows = await millrace(['query', 'crm.db', 'select id, n from customers order by id', '--json'], {
       cwd: folder.path,
