@@ -59,6 +59,8 @@ export const homes: readonly Home[] = [
       'packages/sdk/src/streamer/': 'when a record was taken (time_extracted), and the version of a full run',
       'packages/connectors/src/persisters/stitch/index.ts': 'the sequence of a record: when it was handled',
       'packages/connectors/src/sql/session.ts': 'when a row was stored or deleted (_sdc_ columns)',
+      'packages/connectors/src/streamers/postgres/log/':
+        'the version of a table, and the time that the replication protocol asks for',
       'packages/connectors/src/object-store/names.ts': 'names of objects begin with the time',
       'packages/server/src/store/': 'when a run began, a state was accepted, a record set aside',
       'packages/server/src/app.ts': 'the default clock of a manager',

@@ -8,13 +8,20 @@ import { type ConnectionTarget, nameOf, type SslMode } from './settings.ts'
 
 const CONNECT_MS = 30_000
 
-/** Connects. Throws SOURCE_* or DESTINATION_* errors, by `side`. Who takes the client ends it. */
-export const connectPostgres = async (target: ConnectionTarget, side: Side): Promise<Client> => {
+/**
+ * Connects. Throws SOURCE_* or DESTINATION_* errors, by `side`. Who takes the client ends it. `replication`: it speaks the streaming
+ * replication protocol, of which pg understands plain statements only.
+ */
+export const connectPostgres = async (
+  target: ConnectionTarget,
+  side: Side,
+  { replication }: { readonly replication: boolean } = { replication: false },
+): Promise<Client> => {
   const { Client: PgClient } = (await import('pg')).default
   const mode = target.sslmode ?? (process.env['PGSSLMODE'] as SslMode | undefined)
   const local = target.host?.startsWith('/') === true
   const attempt = async (ssl: ConnectionOptions | false): Promise<Client> => {
-    const client = new PgClient(configOf(target, ssl))
+    const client = new PgClient({ ...configOf(target, ssl), ...(replication ? { replication: 'database' } : {}) })
     // An error between two calls is told by the next call.
     client.on('error', () => {})
     try {

@@ -40,6 +40,7 @@ export const errorCodes = [
   'SOURCE_LIMITED',
   'SOURCE_REFUSED',
   'SOURCE_MALFORMED',
+  'SOURCE_LOG_LOST',
   'DESTINATION_UNAVAILABLE',
   'DESTINATION_LIMITED',
   'DESTINATION_FULL',
@@ -307,6 +308,11 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
       String(
         d['fix'] ?? 'Mend the source at that place. Everything before it was sent; run again to go on from there.',
       ),
+  ),
+  SOURCE_LOG_LOST: afterFix(exitCodes.settings, 410)(
+    (d) => `${d['what']}: the changes after the stored state are not kept any more: ${d['why']}`,
+    (d) =>
+      `${String(d['also'] ?? '')}Run with --full-refresh: every table is read anew, and rows that are gone are removed. Nothing was read now.`,
   ),
   DESTINATION_UNAVAILABLE: later(exitCodes.unavailable, 502)(
     (d) => `${d['what']}: ${d['why']}`,

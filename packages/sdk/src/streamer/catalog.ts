@@ -7,13 +7,18 @@
  */
 import { MillraceError } from '../errors/error.ts'
 import { isObject, type Json, type JsonObject } from '../message/json.ts'
-import type { Substream, SubstreamInfo } from './types.ts'
+import type { MethodChoice, ReplicationMethod, Substream, SubstreamInfo } from './types.ts'
 
 /** A substream, whose schema may be known to the catalog only: see `findSchema`. */
 type Offered = SubstreamInfo & Pick<Partial<Substream>, 'findSchema'>
 
+/** A substream that may be read in several ways. */
+type Choosable<S> = Offered & { readonly choose?: (choice: MethodChoice) => S }
+
 /** The Singer catalog of these substreams, with the standard metadata. */
-export const discoverCatalog = (substreams: readonly SubstreamInfo[]): JsonObject => ({
+export const discoverCatalog = (
+  substreams: readonly (SubstreamInfo & Partial<Pick<Substream, 'choose'>>)[],
+): JsonObject => ({
   streams: substreams.map((s) => ({
     tap_stream_id: s.name,
     stream: s.name,
@@ -28,7 +33,7 @@ export const discoverCatalog = (substreams: readonly SubstreamInfo[]): JsonObjec
           inclusion: 'available',
           'selected-by-default': s.selectedByDefault ?? true,
           'table-key-properties': s.keyProperties,
-          'forced-replication-method': methodOf(s),
+          ...(s.choose === undefined ? { 'forced-replication-method': methodOf(s) } : {}),
           ...(s.replicationKey === undefined
             ? {}
             : { 'valid-replication-keys': [s.replicationKey], 'replication-key': s.replicationKey }),
@@ -46,7 +51,7 @@ const methodOf = (s: SubstreamInfo): string =>
   s.replicationMethod ?? (s.replicationKey === undefined ? 'FULL_TABLE' : 'INCREMENTAL')
 
 const isAutomatic = (s: SubstreamInfo, field: string): boolean =>
-  s.keyProperties.includes(field) || s.replicationKey === field
+  s.keyProperties.includes(field) || s.replicationKey === field || s.automatic?.includes(field) === true
 
 const propertiesOf = (schema: JsonObject): JsonObject => (isObject(schema['properties']) ? schema['properties'] : {})
 
@@ -57,8 +62,10 @@ export interface Keep {
 }
 
 /** A substream that was chosen. */
-export interface Selected {
+export interface Selected<S = SubstreamInfo> {
   readonly name: string
+  /** As the catalog wants it to be read. */
+  readonly substream: S
   /** Top-level fields kept; undefined where nothing is dropped. */
   readonly fields: ReadonlySet<string> | undefined
   /** What is kept at every level; undefined where nothing is dropped. */
@@ -68,22 +75,31 @@ export interface Selected {
 }
 
 /** What was chosen, in the order of the substreams. */
-export interface Selection {
-  readonly selected: readonly Selected[]
+export interface Selection<S = SubstreamInfo> {
+  readonly selected: readonly Selected<S>[]
   /** Names in the catalog that the streamer does not have. */
   readonly unknown: readonly string[]
 }
 
 /** What a catalog (or a STRUCTURE file) chooses of these substreams; without one, what is selected by default. Throws CATALOG_INVALID. */
-export const selectionOf = (catalog: JsonObject | undefined, substreams: readonly Offered[]): Selection => {
+export const selectionOf = <S extends Choosable<S>>(
+  catalog: JsonObject | undefined,
+  substreams: readonly S[],
+): Selection<S> => {
   if (catalog === undefined)
-    return { selected: substreams.filter((s) => s.selectedByDefault !== false).map((s) => whole(s.name)), unknown: [] }
+    return { selected: substreams.filter((s) => s.selectedByDefault !== false).map((s) => whole(s)), unknown: [] }
   const streams = catalog['streams']
   if (Array.isArray(streams)) return fromCatalog(streams as readonly Json[], substreams)
   return fromStructure(catalog, substreams)
 }
 
-const whole = (name: string): Selected => ({ name, fields: undefined, keep: undefined, fullTable: false })
+const whole = <S extends Offered>(substream: S): Selected<S> => ({
+  name: substream.name,
+  substream,
+  fields: undefined,
+  keep: undefined,
+  fullTable: false,
+})
 
 const invalid = (why: string): MillraceError => new MillraceError('CATALOG_INVALID', { why })
 
@@ -94,7 +110,7 @@ const truth = (v: Json | undefined): boolean | undefined => {
   return word === 'true' ? true : word === 'false' ? false : undefined
 }
 
-const fromCatalog = (entries: readonly Json[], substreams: readonly Offered[]): Selection => {
+const fromCatalog = <S extends Choosable<S>>(entries: readonly Json[], substreams: readonly S[]): Selection<S> => {
   const byName = new Map<string, JsonObject>()
   for (const entry of entries) {
     if (!isObject(entry)) throw invalid('an entry of "streams" is not an object')
@@ -103,7 +119,7 @@ const fromCatalog = (entries: readonly Json[], substreams: readonly Offered[]): 
     byName.set(name, entry)
   }
   const known = new Set(substreams.map((s) => s.name))
-  const selected: Selected[] = []
+  const selected: Selected<S>[] = []
   for (const s of substreams) {
     const entry = byName.get(s.name)
     if (entry === undefined) continue
@@ -113,13 +129,13 @@ const fromCatalog = (entries: readonly Json[], substreams: readonly Offered[]): 
   return { selected, unknown: [...byName.keys()].filter((n) => !known.has(n)) }
 }
 
-const fromEntry = (entry: JsonObject, info: Offered): Selected | undefined => {
+const fromEntry = <S extends Choosable<S>>(entry: JsonObject, substream: S): Selected<S> | undefined => {
   const metadata = new Map<string, JsonObject>()
   const list = entry['metadata'] ?? []
-  if (!Array.isArray(list)) throw invalid(`the metadata of ${info.name} is not a list`)
+  if (!Array.isArray(list)) throw invalid(`the metadata of ${substream.name} is not a list`)
   for (const item of list as readonly Json[]) {
     if (!isObject(item) || !Array.isArray(item['breadcrumb']) || !isObject(item['metadata']))
-      throw invalid(`the metadata of ${info.name} has an entry without breadcrumb and metadata`)
+      throw invalid(`the metadata of ${substream.name} has an entry without breadcrumb and metadata`)
     metadata.set(pathKey(item['breadcrumb'] as readonly Json[]), item['metadata'])
   }
   const top = metadata.get(pathKey([])) ?? {}
@@ -131,18 +147,40 @@ const fromEntry = (entry: JsonObject, info: Offered): Selected | undefined => {
     truth(top['selected-by-default']) ??
     metadata.size === 0
   if (!isSelected) return undefined
+  const info = substream.choose?.(choiceOf(top, substream.name)) ?? substream
   const offered = info.findSchema === undefined ? info.schema : schema
   const keep = keepOf(offered, [], true, metadata, (field) => isAutomatic(info, field))
   const fullTable = top['replication-method'] === 'FULL_TABLE' && methodOf(info) !== 'FULL_TABLE'
-  return chosenFields({ ...info, schema: offered }, keep, fullTable)
+  return chosenFields(info, offered, keep, fullTable)
 }
 
-const chosenFields = (info: SubstreamInfo, keep: Keep | true, fullTable: boolean): Selected => {
-  if (keep === true) return { ...whole(info.name), fullTable }
-  const fields = new Set(
-    Object.keys(propertiesOf(info.schema)).filter((f) => (keep.fields.get(f) ?? keep.others) !== false),
-  )
-  return { name: info.name, fields, keep, fullTable }
+const methods: readonly ReplicationMethod[] = ['FULL_TABLE', 'INCREMENTAL', 'LOG_BASED']
+
+/** What somebody wrote into the metadata of a substream about the way to read it. */
+const choiceOf = (top: JsonObject, name: string): MethodChoice => {
+  const { 'replication-method': method, 'replication-key': key, 'view-key-properties': keys } = top
+  if (method !== undefined && method !== null && !methods.includes(method as ReplicationMethod))
+    throw invalid(`the replication-method of ${name} is none of ${methods.join(', ')}`)
+  if (key !== undefined && key !== null && typeof key !== 'string')
+    throw invalid(`the replication-key of ${name} is not the name of a field`)
+  if (keys !== undefined && keys !== null && !(Array.isArray(keys) && keys.every((k) => typeof k === 'string')))
+    throw invalid(`the view-key-properties of ${name} are not a list of names`)
+  return {
+    method: (method as ReplicationMethod | null | undefined) ?? undefined,
+    replicationKey: key ?? undefined,
+    viewKeys: (keys as readonly string[] | null | undefined) ?? undefined,
+  }
+}
+
+const chosenFields = <S extends Offered>(
+  substream: S,
+  schema: JsonObject,
+  keep: Keep | true,
+  fullTable: boolean,
+): Selected<S> => {
+  if (keep === true) return { ...whole(substream), fullTable }
+  const fields = new Set(Object.keys(propertiesOf(schema)).filter((f) => (keep.fields.get(f) ?? keep.others) !== false))
+  return { name: substream.name, substream, fields, keep, fullTable }
 }
 
 const pathKey = (breadcrumb: readonly Json[]): string => JSON.stringify(breadcrumb)
@@ -189,7 +227,7 @@ const innerOf = (
 }
 
 /** Selection by a STRUCTURE file: nodes with `is_synced`, tables under databases or at the top. */
-const fromStructure = (file: JsonObject, substreams: readonly Offered[]): Selection => {
+const fromStructure = <S extends Offered>(file: JsonObject, substreams: readonly S[]): Selection<S> => {
   const nodes = isObject(file['structure']) && !('is_synced' in file) ? file['structure'] : file
   const tables = new Map<string, JsonObject>()
   const collect = (map: JsonObject, isWanted: boolean): void => {
@@ -203,13 +241,13 @@ const fromStructure = (file: JsonObject, substreams: readonly Offered[]): Select
   }
   collect(nodes, true)
   const known = new Set(substreams.map((s) => s.name))
-  const selected: Selected[] = []
+  const selected: Selected<S>[] = []
   for (const s of substreams) {
     const node = tables.get(s.name)
     if (node === undefined || truth(node['is_synced']) !== true) continue
     const children = node['children']
     if (!isObject(children)) {
-      selected.push(whole(s.name))
+      selected.push(whole(s))
       continue
     }
     const fields = new Map<string, boolean>()
@@ -220,7 +258,7 @@ const fromStructure = (file: JsonObject, substreams: readonly Offered[]): Select
       fields.set(field, isAutomatic(s, field) || (isObject(child) && truth(child['is_synced']) === true))
     }
     const drops = [...fields.values()].includes(false)
-    selected.push(chosenFields(s, drops ? { others: false, fields } : true, false))
+    selected.push(chosenFields(s, s.schema, drops ? { others: false, fields } : true, false))
   }
   return { selected, unknown: [...tables.keys()].filter((n) => !known.has(n)) }
 }

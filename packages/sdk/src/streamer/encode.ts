@@ -18,7 +18,7 @@ export class RecordEncoder {
   readonly #stream: string
   readonly #prefix: string
   readonly #prefixBytes: number
-  readonly #version: string
+  #version = ''
   readonly #keep: Keep | undefined
   readonly #emitted: Emitted
   readonly #digests: boolean
@@ -35,10 +35,15 @@ export class RecordEncoder {
     this.#stream = stream
     this.#prefix = `{"type":"RECORD","stream":${JSON.stringify(stream)},"record":`
     this.#prefixBytes = Buffer.byteLength(this.#prefix)
-    this.#version = options.version === undefined ? '' : `,"version":${options.version}`
+    this.version = options.version
     this.#keep = options.keep
     this.#emitted = options.emitted
     this.#digests = options.digests
+  }
+
+  /** What the records from now on carry; undefined: none. */
+  set version(version: number | undefined) {
+    this.#version = version === undefined ? '' : `,"version":${version}`
   }
 
   /** The lines of an array of records, in one buffer. Throws MESSAGE_WRITE_NOT_FINITE. */

@@ -8,7 +8,20 @@ import { MessageReader } from '../message/reader.ts'
 import type { EmittedReport } from '../report/types.ts'
 import { defineStreamer } from './define.ts'
 import { runStreamer, type StreamerRunOptions } from './run.ts'
-import { bookmark, EncodedRecords, recordsOf, type Streamer, type Substream, schemaChange, unchanged } from './types.ts'
+import {
+  bookmark,
+  bookmarks,
+  EncodedRecords,
+  type GroupMember,
+  partOf,
+  recordsOf,
+  type Streamer,
+  type Substream,
+  type SubstreamGroup,
+  schemaChange,
+  unchanged,
+  versionOf,
+} from './types.ts'
 
 const schema: JsonObject = {
   type: 'object',
@@ -387,4 +400,127 @@ test('the source waits for a slow reader, and hears when it goes away', async ()
     },
   })
   assert.equal((s.error as { code?: string } | undefined)?.code, 'EPIPE')
+})
+
+const linesOf = (stream: string, ...records: readonly string[]): EncodedRecords =>
+  new EncodedRecords(
+    Buffer.from(records.map((r) => `{"type":"RECORD","stream":"${stream}","record":${r}}\n`).join('')),
+    records.length,
+    { before: `{"type":"RECORD","stream":"${stream}","record":`.length, after: 1 },
+  )
+
+test('a group is read in one reading, each of its substreams with its own bookmark, schema and version', async () => {
+  const seen: (readonly GroupMember[])[] = []
+  const group: SubstreamGroup = {
+    records: async function* ({ members }) {
+      seen.push(members)
+      yield partOf('a', versionOf(7, { complete: false }))
+      yield partOf('a', linesOf('a', '{"id":1}', '{"id":2}'))
+      yield partOf('a', versionOf(7, { complete: true }))
+      yield bookmarks(new Map([['a', 'first']]))
+      yield partOf('b', linesOf('b', '{"id":1}'))
+      yield partOf('b', schemaChange({ type: 'object', properties: { key: { type: 'integer' } } }, ['key']))
+      yield partOf('a', versionOf(8, { complete: true }))
+      yield partOf('a', linesOf('a', '{"id":3}'))
+      yield bookmarks(
+        new Map([
+          ['a', 'second'],
+          ['b', 'second'],
+        ]),
+      )
+    },
+  }
+  const member = (name: string): Substream => substream({ name, group, records: () => assert.fail('not asked') })
+  const streamer = streamerOf(member('a'), substream({ name: 'c', records: () => [{ id: 9 }] }), member('b'))
+  const s = await sync(streamer, { state: { bookmarks: { b: { bookmark: 'before' } } } })
+  assert.equal(s.error, undefined)
+  assert.deepEqual(seen, [
+    [
+      { name: 'a', bookmark: undefined, fields: undefined },
+      { name: 'b', bookmark: 'before', fields: undefined },
+    ],
+  ])
+  assert.deepEqual(
+    s.messages.map((m) => [
+      m['type'],
+      m['stream'] ?? Object.keys((m['value'] as JsonObject)['bookmarks'] as JsonObject),
+    ]),
+    [
+      ['SCHEMA', 'a'],
+      ['SCHEMA', 'b'],
+      ['RECORD', 'a'],
+      ['RECORD', 'a'],
+      ['ACTIVATE_VERSION', 'a'],
+      ['STATE', ['b', 'a']],
+      ['RECORD', 'b'],
+      ['SCHEMA', 'b'],
+      ['ACTIVATE_VERSION', 'a'],
+      ['RECORD', 'a'],
+      ['STATE', ['b', 'a']],
+      ['SCHEMA', 'c'],
+      ['RECORD', 'c'],
+      ['STATE', ['b', 'a']],
+      ['STATE', ['b', 'a']],
+    ],
+  )
+  assert.deepEqual(
+    s.messages.filter((m) => m['type'] === 'RECORD').map((m) => m['version']),
+    [7, 7, undefined, 8, undefined],
+  )
+  assert.deepEqual(
+    s.messages.filter((m) => m['type'] === 'SCHEMA').map((m) => m['key_properties']),
+    [['id'], ['id'], ['key'], ['id']],
+  )
+  assert.deepEqual(s.states[0]?.['bookmarks'], { a: { bookmark: 'first' }, b: { bookmark: 'before' } })
+  assert.equal(s.emitted?.substreams['a']?.records, 3)
+})
+
+test('a group that fails keeps the places it told, and may not name what was not chosen', async () => {
+  const failing: SubstreamGroup = {
+    records: async function* () {
+      yield bookmarks(new Map([['items', 1]]))
+      yield partOf('items', linesOf('items', '{"id":1}'))
+      yield partOf('other', linesOf('other', '{"id":1}'))
+    },
+  }
+  const s = await sync(streamerOf(substream({ group: failing, records: () => [] })))
+  assert.match(s.error?.message ?? '', /a group yields something of other/)
+  assert.deepEqual(s.states.at(-1)?.['bookmarks'], { items: { bookmark: 1 } })
+})
+
+test('the metadata of a catalog chooses the way a substream is read', async () => {
+  const asked: Json[] = []
+  const whole = substream({ versioned: true, records: () => [{ id: 1 }] })
+  const choosable: Substream = {
+    ...whole,
+    choose: (choice) => {
+      asked.push({ ...choice } as unknown as Json)
+      return choice.method === 'INCREMENTAL'
+        ? substream({ automatic: ['note'], records: () => [{ id: 2, at: 'x', note: 'n' }, bookmark(2)] as never })
+        : whole
+    },
+  }
+  const catalogOf = (metadata: JsonObject): JsonObject => ({
+    streams: [
+      {
+        tap_stream_id: 'items',
+        schema,
+        metadata: [
+          { breadcrumb: [], metadata: { selected: true, ...metadata } },
+          { breadcrumb: ['properties', 'note'], metadata: { selected: false } },
+          { breadcrumb: ['properties', 'at'], metadata: { selected: false } },
+        ],
+      },
+    ],
+  })
+  const s = await sync(streamerOf(choosable), {
+    catalog: catalogOf({ 'replication-method': 'INCREMENTAL', 'replication-key': 'at', 'view-key-properties': ['id'] }),
+  })
+  assert.deepEqual(asked, [{ method: 'INCREMENTAL', replicationKey: 'at', viewKeys: ['id'] }])
+  // What is automatic stays, whatever is chosen.
+  assert.deepEqual(s.messages.find((m) => m['type'] === 'RECORD')?.['record'], { id: 2, note: 'n' })
+  for (const wrong of [{ 'replication-method': 'LOG' }, { 'replication-key': 1 }, { 'view-key-properties': 'id' }]) {
+    const refused = await sync(streamerOf(choosable), { catalog: catalogOf(wrong as JsonObject) })
+    assert.equal(refused.error?.code, 'CATALOG_INVALID')
+  }
 })

@@ -5,15 +5,16 @@
  * record it covers; output is handed over in batches and each is waited for, so a slow reader holds the source back and
  * memory stays bounded; asked to stop, it ends at a place that the next run can go on from, and says that place last.
  */
-import { Digest } from '../books/digest.ts'
 import { isMillraceError, MillraceError } from '../errors/error.ts'
 import type { Logger } from '../log/logger.ts'
 import { encodeJson, type Json, type JsonObject } from '../message/json.ts'
 import type { Report } from '../report/types.ts'
-import { discoverCatalog, pruneSchema, type Selected, selectionOf } from './catalog.ts'
-import { type Emitted, RecordEncoder } from './encode.ts'
+import { discoverCatalog, type Selected, selectionOf } from './catalog.ts'
+import { type Desk, openDesk, schemaLine, versionLine } from './desk.ts'
+import type { Emitted } from './encode.ts'
+import { readGroup } from './group.ts'
 import { PieceOutput } from './piece-output.ts'
-import { GreatestKey, StateKeeper } from './state.ts'
+import { StateKeeper } from './state.ts'
 import {
   Bookmark,
   EncodedRecords,
@@ -105,16 +106,6 @@ const catalogText = async (streamer: Streamer, ctx: StreamerContext): Promise<st
     ? `${JSON.stringify(discoverCatalog(await discovered(streamer, ctx)), null, 2)}\n`
     : `${encodeJson(await streamer.program.discover(ctx))}\n`
 
-/** A substream while it is read. */
-interface Desk {
-  readonly substream: Substream
-  readonly selected: Selected
-  readonly emitted: Emitted
-  readonly encoder: RecordEncoder
-  readonly version: number | undefined
-  readonly greatest: GreatestKey | undefined
-}
-
 class Sync {
   readonly #streamer: Streamer
   readonly #ctx: StreamerContext
@@ -147,45 +138,52 @@ class Sync {
     if (selected.length === 0) this.#options.log.warn('no substream is selected')
     const timer = setInterval(() => this.#linger(), lingerMs)
     try {
-      await this.#all(rotate(selected, this.#state.current), substreams)
+      await this.#all(rotate(selected, this.#state.current))
     } finally {
       clearInterval(timer)
       await this.#report()
     }
   }
 
-  async #all(selected: readonly Selected[], substreams: readonly Substream[]): Promise<void> {
-    const byName = new Map(substreams.map((s) => [s.name, s]))
+  async #all(selected: readonly Selected<Substream>[]): Promise<void> {
+    const byName = new Map(selected.map((s) => [s.name, s]))
     const done = new Set<string>()
     for (const choice of selected) {
       if (this.#options.signal.aborted || done.has(choice.name)) continue
-      const substream = byName.get(choice.name) as Substream
-      const leader = substream.readWith === undefined ? undefined : selected.find((s) => s.name === substream.readWith)
-      // It comes with another one, whose turn is later or was before.
-      if (leader !== undefined && this.#goesWith(substream, byName.get(leader.name) as Substream)) {
-        if (done.has(leader.name)) continue
-        await this.#group(leader, selected, byName, done)
+      const { readWith, group } = choice.substream
+      if (group !== undefined) {
+        const members = selected.filter((s) => s.substream.group === group)
+        for (const s of members) done.add(s.name)
+        await this.#group(members.map((s) => this.#open(s)))
         continue
       }
-      await this.#group(choice, selected, byName, done)
+      const leader = readWith === undefined ? undefined : byName.get(readWith)
+      // It comes with another one, whose turn is later or was before.
+      if (leader !== undefined && this.#goesWith(choice.substream, leader.substream)) {
+        if (done.has(leader.name)) continue
+        await this.#together(leader, selected, done)
+        continue
+      }
+      await this.#together(choice, selected, done)
     }
     this.#state.end()
     if (!this.#options.signal.aborted) await this.#writeState()
     await this.#output.flush()
   }
 
-  async #group(
-    choice: Selected,
-    selected: readonly Selected[],
-    byName: ReadonlyMap<string, Substream>,
+  async #together(
+    choice: Selected<Substream>,
+    selected: readonly Selected<Substream>[],
     done: Set<string>,
   ): Promise<void> {
-    const leader = byName.get(choice.name) as Substream
-    const others = selected.filter((s) => {
-      const other = byName.get(s.name) as Substream
-      return s !== choice && !done.has(s.name) && other.readWith === choice.name && this.#goesWith(other, leader)
-    })
-    const desks = [choice, ...others].map((s) => this.#open(byName.get(s.name) as Substream, s))
+    const others = selected.filter(
+      (s) =>
+        s !== choice &&
+        !done.has(s.name) &&
+        s.substream.readWith === choice.name &&
+        this.#goesWith(s.substream, choice.substream),
+    )
+    const desks = [choice, ...others].map((s) => this.#open(s))
     for (const s of [choice, ...others]) done.add(s.name)
     await this.#one(desks[0] as Desk, new Map(desks.map((d) => [d.substream.name, d])))
   }
@@ -194,34 +192,47 @@ class Sync {
     return encodeJson(this.#state.bookmarkOf(substream) ?? null) === encodeJson(this.#state.bookmarkOf(leader) ?? null)
   }
 
-  #open(substream: Substream, selected: Selected): Desk {
-    const emitted: Emitted = { records: 0, digest: new Digest() }
-    this.#emitted.set(substream.name, emitted)
-    const version = substream.versioned === true ? Date.now() : undefined
-    const from = selected.fullTable ? undefined : this.#state.bookmarkOf(substream)
-    return {
-      substream,
-      selected,
-      emitted,
-      version,
-      encoder: new RecordEncoder(substream.name, {
-        version,
-        keep: selected.keep,
-        emitted,
-        digests: this.#options.report !== undefined,
-      }),
-      greatest:
-        substream.replicationKey === undefined
-          ? undefined
-          : new GreatestKey(substream.name, substream.replicationKey, from),
+  #open(selected: Selected<Substream>): Desk {
+    const desk = openDesk(selected, {
+      bookmark: this.#state.bookmarkOf(selected.substream),
+      digests: this.#options.report !== undefined,
+    })
+    this.#emitted.set(selected.name, desk.emitted)
+    return desk
+  }
+
+  /** Reads the substreams of a group in one. Its state is told also where it fails. */
+  async #group(desks: readonly Desk[]): Promise<void> {
+    this.#state.begin((desks[0] as Desk).selected.name)
+    const reading = readGroup(desks, {
+      context: this.#ctx,
+      bookmarkOf: (desk) => (desk.selected.fullTable ? undefined : this.#state.bookmarkOf(desk.substream)),
+      setBookmark: (name, value) => this.#state.setBookmark(name, value),
+      add: (part) => this.#output.add(part),
+      wait: () => this.#output.wait(),
+      writeState: () => this.#writeState(),
+      isAbandoned: () => this.#abandoned,
+    })
+    try {
+      await this.#untilStopped(reading)
+    } catch (e) {
+      await this.#tell().catch(refuseClosedPipe)
+      throw e
     }
+    await this.#tell()
+  }
+
+  async #tell(): Promise<void> {
+    await this.#writeState()
+    await this.#output.flush()
   }
 
   /** Reads one substream, with those that come out of the same reading. */
   async #one(desk: Desk, desks: ReadonlyMap<string, Desk>): Promise<void> {
     const { substream, selected } = desk
     this.#state.begin(substream.name)
-    for (const d of desks.values()) if (d.substream.findSchema === undefined) this.#writeSchema(d, d.substream.schema)
+    for (const d of desks.values())
+      if (d.substream.findSchema === undefined) this.#output.add(schemaLine(d, new SchemaChange(d.substream.schema)))
     const ctx: SubstreamContext = {
       ...this.#ctx,
       bookmark: selected.fullTable ? undefined : this.#state.bookmarkOf(substream),
@@ -233,10 +244,7 @@ class Sync {
     try {
       await this.#untilStopped(this.#read(substream.records(ctx), desk, desks, reading))
     } catch (e) {
-      await this.#settle(desk, desks, reading, false).catch((second: unknown) => {
-        // What the author threw tells more, unless the output itself is gone.
-        if (isMillraceError(second) && second.code === 'PIPE_CLOSED') throw second
-      })
+      await this.#settle(desk, desks, reading, false).catch(refuseClosedPipe)
       throw e
     }
     await this.#settle(desk, desks, reading, reading.ended && !this.#options.signal.aborted)
@@ -246,18 +254,13 @@ class Sync {
   async #settle(desk: Desk, desks: ReadonlyMap<string, Desk>, reading: Reading, complete: boolean): Promise<void> {
     this.#encodeGathered()
     if (complete && !reading.unchanged) {
-      for (const d of desks.values())
-        if (d.version !== undefined)
-          this.#output.add(
-            Buffer.from(`${encodeJson({ type: 'ACTIVATE_VERSION', stream: d.substream.name, version: d.version })}\n`),
-          )
+      for (const d of desks.values()) if (d.version !== undefined) this.#output.add(versionLine(d, d.version))
     }
     if (desk.version === undefined || complete) {
       if (reading.held !== undefined) this.#setBookmark(desks, reading.held)
     }
     if (desk.greatest !== undefined && (complete || desk.substream.ordered === true)) this.#takeGreatest(desk)
-    await this.#writeState()
-    await this.#output.flush()
+    await this.#tell()
   }
 
   async #read(
@@ -335,7 +338,7 @@ class Sync {
       this.#takeRecords(other, y.records)
     } else if (y instanceof SchemaChange) {
       this.#encodeGathered()
-      this.#writeSchema(desk, y.schema)
+      this.#output.add(schemaLine(desk, y))
     } else if (y instanceof Unchanged) {
       reading.unchanged = true
     } else if (Array.isArray(y)) {
@@ -382,21 +385,6 @@ class Sync {
 
   #setBookmark(desks: ReadonlyMap<string, Desk>, value: Json): void {
     for (const name of desks.keys()) this.#state.setBookmark(name, value)
-  }
-
-  #writeSchema(desk: Desk, schema: JsonObject): void {
-    const { substream, selected } = desk
-    this.#output.add(
-      Buffer.from(
-        `${encodeJson({
-          type: 'SCHEMA',
-          stream: substream.name,
-          schema: pruneSchema(schema, selected.keep),
-          key_properties: substream.keyProperties,
-          ...(substream.replicationKey === undefined ? {} : { bookmark_properties: [substream.replicationKey] }),
-        })}\n`,
-      ),
-    )
   }
 
   #writeState(): void | Promise<void> {
@@ -450,8 +438,16 @@ class Reading {
 const ofAuthor = (desk: Desk, why: string): MillraceError =>
   new MillraceError('INTERNAL', { why: `substream ${desk.substream.name} ${why}` })
 
+/** What the author threw tells more than what came after it, unless the output itself is gone. */
+const refuseClosedPipe = (second: unknown): void => {
+  if (isMillraceError(second) && second.code === 'PIPE_CLOSED') throw second
+}
+
 /** The substream that was begun comes first, those before it last. */
-const rotate = (selected: readonly Selected[], current: string | undefined): readonly Selected[] => {
+const rotate = (
+  selected: readonly Selected<Substream>[],
+  current: string | undefined,
+): readonly Selected<Substream>[] => {
   const at = selected.findIndex((s) => s.name === current)
   return at <= 0 ? selected : [...selected.slice(at), ...selected.slice(0, at)]
 }

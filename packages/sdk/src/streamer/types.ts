@@ -28,6 +28,8 @@ export interface SubstreamInfo {
   /** True where records come in rising order of the replication key, so that a run may be resumed in its middle. */
   readonly ordered?: boolean
   readonly replicationMethod?: ReplicationMethod
+  /** Fields beside the keys that are kept whatever is chosen: without them the records would say something else. */
+  readonly automatic?: readonly string[]
   /** Whether it is read when nobody said anything. Default true. */
   readonly selectedByDefault?: boolean
   /** True: each full run is one version, and rows that are gone are dropped (ACTIVATE_VERSION). See {@link unchanged}. */
@@ -97,12 +99,16 @@ export const recordsOf = (substream: string, records: readonly JsonObject[]): Re
 /** A schema that replaces the one the substream began with. */
 export class SchemaChange {
   readonly schema: JsonObject
-  constructor(schema: JsonObject) {
+  /** Undefined: they stay as they are. */
+  readonly keyProperties: readonly string[] | undefined
+  constructor(schema: JsonObject, keyProperties?: readonly string[]) {
     this.schema = schema
+    this.keyProperties = keyProperties
   }
 }
-/** Says that the records after it have this schema. */
-export const schemaChange = (schema: JsonObject): SchemaChange => new SchemaChange(schema)
+/** Says that the records after it have this schema, and these key properties where they are given. */
+export const schemaChange = (schema: JsonObject, keyProperties?: readonly string[]): SchemaChange =>
+  new SchemaChange(schema, keyProperties)
 
 /** See {@link unchanged}. */
 export class Unchanged {
@@ -110,6 +116,73 @@ export class Unchanged {
 }
 /** Yielded by a versioned substream that is as it was at its bookmark: no new version, no rows dropped. */
 export const unchanged: Unchanged = new Unchanged()
+
+/** The version that the records of a substream have from here on: see {@link versionOf}. */
+export class VersionChange {
+  readonly version: number
+  readonly isComplete: boolean
+  constructor(version: number, isComplete: boolean) {
+    this.version = version
+    this.isComplete = isComplete
+  }
+}
+/**
+ * Says that the records after it have this version. `complete`: all rows of the version came before, and those of other versions
+ * are dropped (ACTIVATE_VERSION).
+ */
+export const versionOf = (version: number, { complete }: { readonly complete: boolean }): VersionChange =>
+  new VersionChange(version, complete)
+
+/** What a group says of one of its substreams. */
+export class PartOf {
+  readonly substream: string
+  readonly part: EncodedRecords | SchemaChange | VersionChange
+  constructor(substream: string, part: EncodedRecords | SchemaChange | VersionChange) {
+    this.substream = substream
+    this.part = part
+  }
+}
+/** Yields something of one substream of a group. */
+export const partOf = (substream: string, part: PartOf['part']): PartOf => new PartOf(substream, part)
+
+/** Places that substreams of a group may be resumed from: everything of them that was yielded before is covered. */
+export class Bookmarks {
+  readonly values: ReadonlyMap<string, Json>
+  constructor(values: ReadonlyMap<string, Json>) {
+    this.values = values
+  }
+}
+/** Says how far substreams of a group were read; those that it does not name stay where they were. A STATE follows. */
+export const bookmarks = (values: ReadonlyMap<string, Json>): Bookmarks => new Bookmarks(values)
+
+/** A substream of a group that was chosen. */
+export interface GroupMember {
+  readonly name: string
+  /** The value that was last given for it by {@link bookmarks}, or undefined. */
+  readonly bookmark: Json | undefined
+  /** The fields wanted, or undefined for all. */
+  readonly fields: ReadonlySet<string> | undefined
+}
+
+/** What the code that reads a group is given: the members that were chosen, at least one. */
+export interface GroupContext<C extends ConfigSpec = ConfigSpec> extends StreamerContext<C> {
+  readonly members: readonly GroupMember[]
+}
+
+/**
+ * Substreams that come out of one reading, each with a bookmark of its own: the tables in the log of a database. Those that were
+ * chosen are read together, at the turn of the first. Asked to stop, the reading ends by itself at a place that can be gone on from.
+ */
+export interface SubstreamGroup<C extends ConfigSpec = ConfigSpec> {
+  readonly records: (ctx: GroupContext<C>) => AsyncIterable<PartOf | Bookmarks>
+}
+
+/** How the metadata of a catalog wants a substream to be read: `replication-method`, `replication-key`, `view-key-properties`. */
+export interface MethodChoice {
+  readonly method: ReplicationMethod | undefined
+  readonly replicationKey: string | undefined
+  readonly viewKeys: readonly string[] | undefined
+}
 
 /** What reading a substream yields: records one by one or in arrays (arrays are faster), and word about them. */
 export type Yielded =
@@ -133,6 +206,10 @@ export interface Substream<C extends ConfigSpec = ConfigSpec> extends SubstreamI
    * only that one is read, with this one's name in `together`.
    */
   readonly readWith?: string
+  /** The group whose reading gives its records; `records` is not used then. */
+  readonly group?: SubstreamGroup<C>
+  /** The same substream, read as a catalog wants it. Throws CATALOG_INVALID. Left out: it is read in one way only, or as a whole. */
+  readonly choose?: (choice: MethodChoice) => Substream<C>
   readonly records: (ctx: SubstreamContext<C>) => AsyncIterable<Yielded> | Iterable<Yielded>
 }
 

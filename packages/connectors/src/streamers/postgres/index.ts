@@ -1,15 +1,25 @@
 import {
+  choice,
   type ConfigOf,
   defineStreamer,
+  flag,
   json,
   list,
+  type MethodChoice,
   MillraceError,
   nearest,
   type Streamer,
   type StreamerContext,
   type Substream,
+  type SubstreamGroup,
+  text,
 } from '@millrace/sdk'
 import { postgresSettings, targetOf } from '../../postgres/settings.ts'
+import { checkLog } from './log/check.ts'
+import { followLog, type LogOptions } from './log/follow.ts'
+import { isInLog, keysOf } from './log/followable.ts'
+import { schemaOfTable } from './log/substream.ts'
+import { DELETED_AT, LSN } from './log/table-changes.ts'
 import { failureOf, openSource, readTable } from './read.ts'
 import { isMeant, readTables, type SourceTable } from './tables.ts'
 import { schemaOf } from './types.ts'
@@ -31,45 +41,107 @@ const config = {
     default: {},
     example: '{"orders":"updated_at"}',
   }),
+  replicationMethod: choice(['FULL_TABLE', 'LOG_BASED'], {
+    doc: 'How tables without a replication key are read where the catalog does not say: whole, or by the log of changes (logical replication)',
+    default: 'FULL_TABLE',
+    aliases: ['default_replication_method'],
+  }),
+  slot: text({
+    doc: 'The replication slot that keeps the changes until they are read, one for each pipeline; left out: millrace_ and the database',
+    optional: true,
+    aliases: ['replication_slot_name'],
+  }),
+  publication: text({ doc: 'The publication that names the tables; left out: called as the slot', optional: true }),
+  logPlaces: flag({ doc: 'Add _sdc_lsn to changes: the place of their commit in the log', default: false }),
 }
 type Settings = ConfigOf<typeof config>
+type TableSubstream = Substream<typeof config>
 
 /** Tables and views of a PostgreSQL database. */
 export const postgres: Streamer = defineStreamer({
   name: 'postgres',
-  doc: 'Reads tables and views of a PostgreSQL database, whole or only what is new by a column.',
+  doc: 'Reads tables and views of a PostgreSQL database: whole, only what is new by a column, or every change by its log.',
   config,
   reference: {
     substreams:
       'One for each table, partitioned table, view and materialised view that the user may read, called as the table; outside of the schema public with its schema before it: `sales-orders`',
     state: {
-      doc: 'With a replication key: the greatest value that was read. Rows that have it come again. A whole table keeps none',
-      example: { bookmarks: { orders: { bookmark: { column: 'updated_at', value: '2026-01-01T00:00:00+00:00' } } } },
+      doc: 'With a replication key: the greatest value that was read; rows that have it come again. By the log: the slot, and the place before which all changes of the table are read; `version` rises when it is truncated. A whole table keeps none',
+      example: {
+        bookmarks: {
+          orders: { bookmark: { column: 'updated_at', value: '2026-01-01T00:00:00+00:00' } },
+          customers: {
+            bookmark: {
+              slot: 'millrace_shop',
+              system: '7446744073709551615',
+              lsn: '0/1949F40',
+              version: 1_790_000_000_000,
+              table: 16_385,
+            },
+          },
+        },
+      },
     },
     page: 'postgres-source.md',
   },
   check: async (ctx) => {
-    await tablesOf(ctx)
+    const tables = await tablesOf(ctx)
+    const followed = tables.filter((t) => methodOf(t, ctx.config) === 'LOG_BASED')
+    if (followed.length > 0) await checkLog(logOptions(ctx.config, tables), followed, ctx.signal)
   },
   substreams: async (ctx) => {
-    const target = targetOf(ctx.config)
     const tables = await tablesOf(ctx)
-    return tables.map((table): Substream<typeof config> => {
-      const replicationKey = keyOf(table, ctx.config)
-      return {
-        name: table.substream,
-        schema: {
-          type: 'object',
-          properties: Object.fromEntries(table.columns.map((c) => [c.name, schemaOf(c)])),
-        },
-        keyProperties: table.keys,
-        ...(replicationKey === undefined
-          ? { replicationMethod: 'FULL_TABLE' as const, versioned: true }
-          : { replicationMethod: 'INCREMENTAL' as const }),
-        records: (c) => readTable({ target, table, replicationKey }, c),
-      }
+    const options = logOptions(ctx.config, tables)
+    const group: SubstreamGroup<typeof config> = { records: (c) => followLog(options, c) }
+    return tables.map((table): TableSubstream => {
+      const key = keyOf(table, ctx.config)
+      const as = (method: MethodChoice['method']): TableSubstream =>
+        method === 'LOG_BASED'
+          ? byLog(table, options, group)
+          : bySelect(table, options, method === 'INCREMENTAL' ? key : undefined)
+      const choose = ({ method }: MethodChoice): TableSubstream => as(method ?? methodOf(table, ctx.config))
+      return { ...choose({ method: undefined, replicationKey: undefined, viewKeys: undefined }), choose }
     })
   },
+})
+
+const logOptions = (settings: Settings, tables: readonly SourceTable[]): LogOptions => ({
+  target: targetOf(settings),
+  tables,
+  slot: settings.slot,
+  publication: settings.publication,
+  places: settings.logPlaces,
+})
+
+/** How a table is read by the settings. What is in no log is read whole, whatever they say of the others. */
+const methodOf = (table: SourceTable, settings: Settings): 'FULL_TABLE' | 'INCREMENTAL' | 'LOG_BASED' => {
+  if (keyOf(table, settings) !== undefined) return 'INCREMENTAL'
+  return settings.replicationMethod === 'LOG_BASED' && isInLog(table) ? 'LOG_BASED' : 'FULL_TABLE'
+}
+
+/** The substream of a table that is read by statements: whole, or from its replication key on. */
+const bySelect = (table: SourceTable, { target }: LogOptions, replicationKey: string | undefined): TableSubstream => ({
+  name: table.substream,
+  schema: {
+    type: 'object',
+    properties: Object.fromEntries(table.columns.map((c) => [c.name, schemaOf(c)])),
+  },
+  keyProperties: table.keys,
+  ...(replicationKey === undefined
+    ? { replicationMethod: 'FULL_TABLE' as const, versioned: true }
+    : { replicationMethod: 'INCREMENTAL' as const }),
+  records: (c) => readTable({ target, table, replicationKey }, c),
+})
+
+/** The substream of a table that is read by the log of changes, with all others that are. */
+const byLog = (table: SourceTable, options: LogOptions, group: SubstreamGroup<typeof config>): TableSubstream => ({
+  name: table.substream,
+  schema: schemaOfTable(table, options),
+  keyProperties: keysOf(table),
+  replicationMethod: 'LOG_BASED',
+  automatic: [DELETED_AT, LSN],
+  group,
+  records: () => [],
 })
 
 const tablesOf = async (ctx: StreamerContext<typeof config>): Promise<readonly SourceTable[]> => {

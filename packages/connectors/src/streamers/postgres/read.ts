@@ -22,7 +22,7 @@ import { spellingOf } from './values.ts'
 const NEWLINE = 10
 
 /** Times are written in UTC, dates as in ISO 8601, floats with all their digits, bytes in hexadecimal. */
-const sessionSql =
+export const sessionSql =
   "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 3; SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; SET default_transaction_read_only = on"
 
 /** Opens a connection for reading. Throws SOURCE_UNAVAILABLE and SOURCE_REFUSED. */
@@ -86,6 +86,8 @@ export interface Reading {
   readonly table: SourceTable
   /** The column by which only new rows are read; undefined: the whole table. */
   readonly replicationKey: string | undefined
+  /** A snapshot that another session exported: the rows are those of its moment. */
+  readonly snapshot?: string
 }
 
 /**
@@ -93,7 +95,7 @@ export interface Reading {
  * followed by how far it got. What the server sends waits in the connection while nobody asks.
  */
 export async function* readTable(
-  { target, table, replicationKey }: Reading,
+  { target, table, replicationKey, snapshot }: Reading,
   ctx: SubstreamContext,
 ): AsyncGenerator<EncodedRecords | Bookmark, void, undefined> {
   const wanted = table.columns.filter(
@@ -112,6 +114,10 @@ export async function* readTable(
   ctx.signal.addEventListener('abort', stop, { once: true })
   let isRead = false
   try {
+    if (snapshot !== undefined)
+      await client.query(
+        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT${quoteText(snapshot)}`,
+      )
     const copy = client.query(new CopyOut(copySql(table, wanted, place), new CopyRows({ columns, before, after })))
     for await (const lines of copy.lines()) {
       yield new EncodedRecords(lines.bytes, lines.count, around)

@@ -13,6 +13,21 @@ export interface SourceTable {
   readonly columns: readonly Column[]
   /** The columns of its primary key; none for a view. */
   readonly keys: readonly string[]
+  /** How it can be followed in the log of changes. */
+  readonly log: TableLog
+}
+
+/** What the log of changes knows of a table. */
+export interface TableLog {
+  readonly oid: number
+  /** pg_class.relkind: r table, p partitioned table; others are in no log. */
+  readonly kind: string
+  /** False: nothing of it is in the log (UNLOGGED). */
+  readonly isLogged: boolean
+  /** pg_class.relreplident: how old rows are told; d by the primary key, i by an index, f whole, n not at all. */
+  readonly identity: string
+  /** The columns of the index that old rows are told by, where it is by one. */
+  readonly identityKeys: readonly string[]
 }
 
 interface ColumnRow {
@@ -25,7 +40,13 @@ interface ColumnRow {
   readonly is_array: boolean
   readonly is_text: boolean
   readonly is_nullable: boolean
+  readonly is_generated: boolean
   readonly key_place: number | null
+  readonly oid: string
+  readonly relkind: string
+  readonly persistence: string
+  readonly identity: string
+  readonly identity_place: number | null
 }
 
 // A partition is read with the table that it is a part of. Of a domain the type below it, of an array that of its elements.
@@ -44,12 +65,15 @@ with recursive base (oid, typname, typtype, typelem, typcategory) as (
   from resolved r left join pg_type e on r.typcategory = 'A' and e.oid = r.typelem where r.typtype <> 'd'
 )
 select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array, t.is_text,
-  not a.attnotnull as is_nullable, array_position(i.indkey::int2[], a.attnum) as key_place
+  not a.attnotnull as is_nullable, coalesce(to_jsonb(a)->>'attgenerated', '') <> '' as is_generated, array_position(i.indkey::int2[], a.attnum) as key_place,
+  c.oid::text, c.relkind::text, c.relpersistence::text as persistence, c.relreplident::text as identity,
+  array_position(ri.indkey::int2[], a.attnum) as identity_place
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 join types t on t.of = a.atttypid
 left join pg_index i on i.indrelid = c.oid and i.indisprimary
+left join pg_index ri on ri.indrelid = c.oid and ri.indisreplident and c.relreplident = 'i'
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select') and has_column_privilege(c.oid, a.attnum, 'select')
@@ -90,8 +114,8 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
     else known.push(row)
   }
   return [...grouped.values()].map((columns) => {
-    const [{ schema, table, is_plain: isPlain }] = columns as [ColumnRow, ...ColumnRow[]]
-    const keyed = columns.filter((c) => c.key_place !== null)
+    const [first] = columns as [ColumnRow, ...ColumnRow[]]
+    const { schema, table, is_plain: isPlain } = first
     return {
       substream: schema === 'public' ? table : `${schema}-${table}`,
       schema,
@@ -104,8 +128,23 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
         isArray: c.is_array,
         isText: c.is_text,
         isNullable: c.is_nullable,
+        isGenerated: c.is_generated,
       })),
-      keys: keyed.toSorted((a, b) => (a.key_place as number) - (b.key_place as number)).map((c) => c.column),
+      keys: inOrder(columns, (c) => c.key_place),
+      log: {
+        oid: Number(first.oid),
+        kind: first.relkind,
+        isLogged: first.persistence === 'p',
+        identity: first.identity,
+        identityKeys: inOrder(columns, (c) => c.identity_place),
+      },
     }
   })
 }
+
+/** The columns that have a place, in the order of their places. */
+const inOrder = (columns: readonly ColumnRow[], placeOf: (c: ColumnRow) => number | null): readonly string[] =>
+  columns
+    .filter((c) => placeOf(c) !== null)
+    .toSorted((a, b) => (placeOf(a) as number) - (placeOf(b) as number))
+    .map((c) => c.column)

@@ -12,6 +12,8 @@ export interface Column {
   /** Whether its JSON can be told from its text: it came with the server, or is an enum, and no cast to json says otherwise. */
   readonly isText: boolean
   readonly isNullable: boolean
+  /** Made by the server out of others: the log of changes does not bring it. */
+  readonly isGenerated: boolean
 }
 
 const texts = new Set(
