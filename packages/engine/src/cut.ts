@@ -11,6 +11,13 @@ export const cut = (batches: Iterable<StoredBatch>, from: Offset, limit: ReadLim
   for (const { first, at, records: all } of batches) {
     if (first + BigInt(all.count) <= from) continue
     const begin = first < from ? Number(from - first) : 0
+    if (begin === 0 && all.count <= records && all.size <= bytes) {
+      out.push({ first, at, records: all })
+      records -= all.count
+      bytes -= all.size
+      if (records <= 0 || bytes <= 0) break
+      continue
+    }
     let end = begin
     while (end < all.count && records > 0) {
       const size = all.sizeOf(end)

@@ -12,6 +12,13 @@ export interface NewRecord {
 /** One text a record, where any record has one. */
 type Texts = readonly (string | undefined)[] | undefined
 
+/** What is written beside the bodies. */
+export interface BatchTexts {
+  readonly keys?: Texts
+  readonly contentTypes?: Texts
+}
+
+const none: BatchTexts = {}
 const NEWLINE = 10
 
 /**
@@ -22,23 +29,40 @@ export class RecordBatch {
   readonly bytes: Uint8Array
   readonly ends: Uint32Array
   readonly gap: 0 | 1
-  /** The keys, where any record has one. */
-  readonly keys: Texts
-  /** The content types, where any record is something else than JSON. */
-  readonly contentTypes: Texts
+  #texts: BatchTexts | (() => BatchTexts)
 
-  constructor(parts: {
-    readonly bytes: Uint8Array
-    readonly ends: Uint32Array
-    readonly gap?: 0 | 1
-    readonly keys?: Texts
-    readonly contentTypes?: Texts
-  }) {
+  /** `texts` says keys and content types only when they are asked for, in place of `keys` and `contentTypes`. */
+  constructor(
+    parts: {
+      readonly bytes: Uint8Array
+      readonly ends: Uint32Array
+      readonly gap?: 0 | 1
+      readonly texts?: () => BatchTexts
+    } & BatchTexts,
+  ) {
     this.bytes = parts.bytes
     this.ends = parts.ends
     this.gap = parts.gap ?? 0
-    this.keys = parts.keys
-    this.contentTypes = parts.contentTypes
+    this.#texts =
+      parts.texts ??
+      (parts.keys === undefined && parts.contentTypes === undefined
+        ? none
+        : { keys: parts.keys, contentTypes: parts.contentTypes })
+  }
+
+  /** The keys, where any record has one. */
+  get keys(): Texts {
+    return this.#readTexts().keys
+  }
+
+  /** The content types, where any record is something else than JSON. */
+  get contentTypes(): Texts {
+    return this.#readTexts().contentTypes
+  }
+
+  #readTexts(): BatchTexts {
+    if (typeof this.#texts === 'function') this.#texts = this.#texts()
+    return this.#texts
   }
 
   /** Copies records into a batch. */
@@ -138,14 +162,13 @@ export class RecordBatch {
     const ends = this.ends.slice(from, to)
     for (let i = 0; i < ends.length; i++) ends[i] = (ends[i] as number) - start
     const bytes = this.bytes.subarray(start, start + (ends.at(-1) ?? 0))
-    const { gap, keys, contentTypes } = this
-    return new RecordBatch({
-      bytes,
-      ends,
-      gap,
-      keys: keys?.slice(from, to),
-      contentTypes: contentTypes?.slice(from, to),
-    })
+    const { gap } = this
+    if (this.#texts === none) return new RecordBatch({ bytes, ends, gap })
+    const texts = (): BatchTexts => {
+      const { keys, contentTypes } = this.#readTexts()
+      return { keys: keys?.slice(from, to), contentTypes: contentTypes?.slice(from, to) }
+    }
+    return new RecordBatch({ bytes, ends, gap, texts })
   }
 }
 

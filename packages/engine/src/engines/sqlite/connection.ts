@@ -15,6 +15,8 @@ export class Connection {
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(e: unknown): void }>()
+  #asks: Ask[] = []
+  #memory: ArrayBuffer[] = []
   #next = 1
   #ended: Error | undefined
 
@@ -23,7 +25,9 @@ export class Connection {
     const file = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
     this.#worker = new Worker(file, { workerData: { path, access } })
     this.#exited = once(this.#worker, 'exit')
-    this.#worker.on('message', (answer: Answer) => this.#take(answer))
+    this.#worker.on('message', (answers: readonly Answer[]) => {
+      for (const answer of answers) this.#take(answer)
+    })
     this.#worker.on('error', (e) => this.#end(e))
     this.#worker.on('exit', () => this.#end(new Error('the thread of the log ended')))
   }
@@ -40,6 +44,7 @@ export class Connection {
     return connection
   }
 
+  /** `memory` is handed over: it is gone here. */
   ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
@@ -48,8 +53,19 @@ export class Connection {
       }
       const id = this.#next++
       this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage({ ...body, id }, memory)
+      this.#asks.push({ ...body, id })
+      this.#memory.push(...memory)
+      // What is asked in the same turn crosses together.
+      if (this.#asks.length === 1) queueMicrotask(() => this.#send())
     })
+  }
+
+  #send(): void {
+    const asks = this.#asks
+    const memory = this.#memory
+    this.#asks = []
+    this.#memory = []
+    this.#worker.postMessage(asks, memory)
   }
 
   async close(): Promise<void> {

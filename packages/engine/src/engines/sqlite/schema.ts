@@ -1,5 +1,5 @@
 /** The tables of a log file. Times are milliseconds since 1970. */
-export const schemaVersion: number = 1
+export const schemaVersion: number = 2
 
 export const schemaSql: string = `
 create table stream (
@@ -15,14 +15,15 @@ create table stream (
   max_bytes integer,
   max_records integer
 ) strict;
--- Records [first, first + count) of a stream, as block.ts has them. Both indexes only grow at their ends.
+-- Records [first, first + count) of a stream, as block.ts has them; compressed where the body is shorter than its content. bytes
+-- are those of the records' bodies. Both indexes only grow at their ends.
 create table block (
   stream integer not null,
   first integer not null,
   count integer not null,
   at integer not null,
   bytes integer not null,
-  compressed integer not null,
+  content_bytes integer not null,
   body blob not null,
   primary key (stream, first)
 ) strict;

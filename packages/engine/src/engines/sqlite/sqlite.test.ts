@@ -8,7 +8,7 @@ import { after, describe, it } from 'node:test'
 import { isMillraceError } from '@millrace/sdk'
 import { RecordBatch } from '../../record-batch.ts'
 import { offset, streamName } from '../../types.ts'
-import { decodeBlock, encodeBlock } from './block.ts'
+import { decodeContent, encodeContent, pack, unpack } from './block.ts'
 import { SqliteEngine } from './index.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'streams-'))
@@ -117,15 +117,16 @@ describe('the log in SQLite', () => {
 
 describe('a block', () => {
   it('is read as it was written, compressed or not, and refused where it is cut off', () => {
-    for (const batch of [one(''), one('x'), RecordBatch.lines(Buffer.from('a\nbb\n'.repeat(500)))]) {
-      const { compressed, body, count, size } = encodeBlock(batch)
-      const read = decodeBlock(body, compressed)
-      assert.deepEqual(
-        [...read.records()].map((r) => Buffer.from(r.body)),
-        [...batch.records()].map((r) => Buffer.from(r.body)),
-      )
-      assert.deepEqual([count, size], [batch.count, batch.size])
-      assert.throws(() => decodeBlock(body.subarray(0, -1), compressed))
+    const long = RecordBatch.of([{ key: 'k', body: Buffer.alloc(70_000, 'ab') }, { body: Buffer.alloc(3) }])
+    for (const batch of [one(''), one('x'), long, RecordBatch.lines(Buffer.from('a\nbb\n'.repeat(500)))]) {
+      const content = encodeContent(batch)
+      const packed = pack(content)
+      const read = decodeContent(unpack(packed, content.length))
+      const plain = (b: RecordBatch) => [...b.records()].map((r) => ({ ...r, body: Buffer.from(r.body) }))
+      assert.deepEqual(plain(read), plain(batch))
+      assert.deepEqual([read.count, read.size], [batch.count, batch.size])
+      assert.throws(() => unpack(packed.subarray(0, -1), content.length))
+      assert.throws(() => decodeContent(content.subarray(0, -1)))
     }
   })
 })

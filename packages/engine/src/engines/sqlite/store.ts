@@ -1,10 +1,9 @@
 /** The log file, worked on synchronously; all that touches it is here. Runs in threads of its own (thread.ts). */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MillraceError } from '@millrace/sdk'
-import { cut } from '../../cut.ts'
 import { RecordBatch } from '../../record-batch.ts'
-import { offset, type ReadLimit, type Retention, type StoredBatch } from '../../types.ts'
-import { decodeBlock, encodeBlock } from './block.ts'
+import type { ReadLimit, Retention } from '../../types.ts'
+import { decodeContent, encodeContent, pack, unpack } from './block.ts'
 import { schemaSql, schemaVersion } from './schema.ts'
 
 /** Records of one block, and bytes: what one read decompresses at least. */
@@ -13,12 +12,15 @@ const blockBytes = 1024 * 1024
 /** Blocks that are removed at a time where a stream was dropped or trimmed. */
 const purgeBlocks = 500
 const busyMs = 10_000
+/** Pages of 4 KiB that gather beside the file before they are brought into it: each time costs two more waits for the disk. */
+const checkpointPages = 4000
 
 /** An append as it waits for its commit. */
 export interface PendingAppend {
   readonly stream: number
   readonly name: string
-  readonly records: RecordBatch
+  /** A batch, as block.ts writes it. */
+  readonly content: Uint8Array
   readonly writer: { readonly id: string; readonly seq: bigint } | undefined
   readonly at: number
 }
@@ -51,9 +53,24 @@ interface WriterRow {
 
 interface BlockRow {
   readonly first: number
+  readonly count: number
   readonly at: number
-  readonly compressed: number
+  readonly bytes: number
+  readonly content_bytes: number
   readonly body: Uint8Array
+}
+
+/** A block as it was read, with the content of its batch. */
+export interface StoredContent {
+  readonly first: number
+  readonly at: number
+  readonly content: Uint8Array
+}
+
+/** A part of an append that goes into one block; with its content where it is all of an append. */
+interface Piece {
+  readonly records: RecordBatch
+  readonly content: Uint8Array | undefined
 }
 
 /** A stream inside a commit: where it will be when that is done. */
@@ -64,7 +81,7 @@ interface Desk {
   at: number
   bytes: number
   /** What came since the last block was written. */
-  waiting: RecordBatch[]
+  waiting: Piece[]
   waitingRecords: number
   waitingBytes: number
 }
@@ -77,7 +94,9 @@ export class LogStore {
   constructor(path: string, access: 'write' | 'read') {
     this.#db = new DatabaseSync(path, { readOnly: access === 'read', timeout: busyMs })
     if (access === 'read') return
-    this.#db.exec('pragma journal_mode = wal; pragma synchronous = full')
+    this.#db.exec(
+      `pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = ${checkpointPages}`,
+    )
     this.#inTransaction(() => {
       const version = Number(this.#get<{ user_version: number }>('pragma user_version')?.user_version)
       if (version === 0) this.#db.exec(schemaSql)
@@ -152,7 +171,7 @@ export class LogStore {
     })
   }
 
-  #appendOne({ stream: id, name, records, writer, at }: PendingAppend, desks: Map<number, Desk>): AppendDone {
+  #appendOne({ stream: id, name, content, writer, at }: PendingAppend, desks: Map<number, Desk>): AppendDone {
     const desk = desks.get(id) ?? this.#deskOf(id, name)
     desks.set(id, desk)
     if (writer !== undefined) {
@@ -168,6 +187,7 @@ export class LogStore {
         return { first: known.first, next: known.next, at: known.at, isRepeated: true }
       }
     }
+    const records = decodeContent(content)
     // One time for a block, and times never fall.
     if (desk.waiting.length === 0) desk.at = Math.max(desk.at, at)
     const first = desk.next + desk.waitingRecords
@@ -176,12 +196,12 @@ export class LogStore {
       const piece = records.slice(from, to)
       if (
         desk.waiting.length > 0 &&
-        (desk.waiting[0]?.gap !== piece.gap ||
+        (desk.waiting[0]?.records.gap !== piece.gap ||
           desk.waitingRecords + piece.count > blockRecords ||
           desk.waitingBytes + piece.contentEnd > blockBytes)
       )
         this.#writeBlock(id, desk)
-      desk.waiting.push(piece)
+      desk.waiting.push({ records: piece, content: piece === records ? content : undefined })
       desk.waitingRecords += piece.count
       desk.waitingBytes += piece.contentEnd
       from = to
@@ -201,16 +221,13 @@ export class LogStore {
 
   #writeBlock(id: number, desk: Desk): void {
     if (desk.waiting.length === 0) return
-    const { count, size, compressed, body } = encodeBlock(RecordBatch.join(desk.waiting))
-    this.#sql('insert into block (stream, first, count, at, bytes, compressed, body) values (?, ?, ?, ?, ?, ?, ?)').run(
-      id,
-      desk.next,
-      count,
-      desk.at,
-      size,
-      compressed ? 1 : 0,
-      body,
-    )
+    const only = desk.waiting.length === 1 ? desk.waiting[0] : undefined
+    const records = only?.records ?? RecordBatch.join(desk.waiting.map((piece) => piece.records))
+    const content = only?.content ?? encodeContent(records)
+    const { count, size } = records
+    this.#sql(
+      'insert into block (stream, first, count, at, bytes, content_bytes, body) values (?, ?, ?, ?, ?, ?, ?)',
+    ).run(id, desk.next, count, desk.at, size, content.length, pack(content))
     desk.next += count
     desk.bytes += size
     desk.waiting = []
@@ -218,29 +235,40 @@ export class LogStore {
     desk.waitingBytes = 0
   }
 
-  /** Throws STREAM_UNKNOWN and LOG_OFFSET_TRIMMED. */
-  read(id: number, name: string, from: number, limit: ReadLimit): readonly StoredBatch[] {
+  /**
+   * The blocks from the one on that holds the record at `from`, enough of them for the limit and one more; none where there is
+   * nothing. Throws STREAM_UNKNOWN and LOG_OFFSET_TRIMMED.
+   */
+  blocks(id: number, name: string, from: number, limit: ReadLimit): readonly StoredContent[] {
     return this.#inTransaction(() => {
       const { first } = this.stat(id, name)
       if (from < first)
         throw new MillraceError('LOG_OFFSET_TRIMMED', { stream: name, asked: String(from), first: String(first) })
-      return cut(this.#blocksFrom(id, from), offset(from), limit)
+      const out: StoredContent[] = []
+      let { records, bytes } = limit
+      for (const block of this.#blocksFrom(id, from)) {
+        if (block.first + block.count <= from) continue
+        out.push({ first: block.first, at: block.at, content: unpack(block.body, block.content_bytes) })
+        if (block.first >= from) {
+          records -= block.count
+          bytes -= block.bytes
+        } else records -= block.first + block.count - from
+        if (records <= 0 || bytes <= 0) break
+      }
+      return out
     }, 'deferred')
   }
 
-  *#blocksFrom(id: number, from: number): Generator<StoredBatch, void, undefined> {
+  *#blocksFrom(id: number, from: number): Generator<BlockRow, void, undefined> {
     const begin = this.#get<{ first: number | null }>(
       'select max(first) as first from block where stream = ? and first <= ?',
       id,
       from,
     )
     const rows = this.#sql(
-      'select first, at, compressed, body from block where stream = ? and first >= ? order by first',
+      'select first, count, at, bytes, content_bytes, body from block where stream = ? and first >= ? order by first',
     ).iterate(id, begin?.first ?? from)
-    for (const row of rows) {
-      const { first, at, compressed, body } = row as unknown as BlockRow
-      yield { first: offset(first), at: new Date(at), records: decodeBlock(body, compressed === 1) }
-    }
+    for (const row of rows) yield row as unknown as BlockRow
   }
 
   /** The offset of the first record that came at `at` or later. */

@@ -1,43 +1,23 @@
 /**
  * A thread that owns one connection to the log file. The writing one gathers the appends that came while the last commit
- * was made and makes one commit of them: sixty writers that wait for the disk wait for it together.
+ * was made and makes one commit of them: sixty writers that wait for the disk wait for it together. Asks and answers cross
+ * between the threads many at a time: each crossing wakes a thread.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { isMillraceError, type MillraceError } from '@millrace/sdk'
-import { RecordBatch } from '../../record-batch.ts'
-import type { StoredBatch } from '../../types.ts'
-import { type AppendDone, LogStore, type PendingAppend } from './store.ts'
+import { type AppendDone, LogStore, type PendingAppend, type StoredContent } from './store.ts'
 
-type Method = Exclude<keyof LogStore, 'append' | 'read' | 'purge'>
-
-/** A batch as it crosses between threads: a class would arrive without its methods. */
-export interface PlainBatch {
-  readonly bytes: Uint8Array
-  readonly ends: Uint32Array
-  readonly gap: 0 | 1
-  readonly keys: readonly (string | undefined)[] | undefined
-  readonly contentTypes: readonly (string | undefined)[] | undefined
-}
+type Method = Exclude<keyof LogStore, 'append' | 'blocks' | 'purge'>
 
 export type Ask =
   | { readonly id: number; readonly do: 'call'; readonly method: Method; readonly args: readonly unknown[] }
-  | { readonly id: number; readonly do: 'read'; readonly args: Parameters<LogStore['read']> }
-  | {
-      readonly id: number
-      readonly do: 'append'
-      readonly pending: Omit<PendingAppend, 'records'> & { readonly records: PlainBatch }
-    }
+  | { readonly id: number; readonly do: 'blocks'; readonly args: Parameters<LogStore['blocks']> }
+  | { readonly id: number; readonly do: 'append'; readonly pending: PendingAppend }
 
 /** What went wrong: an error of ours with its details, or one of SQLite with its number. */
 export type Fault =
   | { readonly code: MillraceError['code']; readonly details: MillraceError['details'] }
   | { readonly message: string; readonly errcode: number | undefined }
-
-export interface PlainStored {
-  readonly first: bigint
-  readonly at: number
-  readonly records: PlainBatch
-}
 
 export interface Answer {
   readonly id: number
@@ -50,29 +30,83 @@ const faultOf = (e: unknown): Fault =>
     ? { code: e.code, details: e.details }
     : { message: e instanceof Error ? e.message : String(e), errcode: (e as { errcode?: number }).errcode }
 
-/** Memory that is nobody else's, so that it can be handed over. */
-const own = (view: Uint8Array): Uint8Array => (view.buffer.byteLength === view.byteLength ? view : new Uint8Array(view))
+/** Contents below this travel in one piece of memory together. */
+const smallBytes = 16 * 1024
 
-const plain = ({ first, at, records }: StoredBatch): PlainStored => {
-  const { ends, gap, keys, contentTypes } = records
-  return { first, at: at.getTime(), records: { bytes: own(records.bytes), ends, gap, keys, contentTypes } }
+/** Blocks in memory that can be handed over, which is listed in `memory`. */
+const handedOver = (blocks: readonly StoredContent[], memory: Set<ArrayBuffer>): readonly StoredContent[] => {
+  const isSmall = ({ content }: StoredContent): boolean => content.length < smallBytes
+  let room = 0
+  for (const block of blocks) if (isSmall(block)) room += align(block.content.length)
+  const shared = new Uint8Array(new ArrayBuffer(room))
+  if (room > 0) memory.add(shared.buffer)
+  let at = 0
+  return blocks.map((block) => {
+    if (isSmall(block)) {
+      shared.set(block.content, at)
+      const content = shared.subarray(at, at + block.content.length)
+      at += align(block.content.length)
+      return { ...block, content }
+    }
+    const { content } = block
+    const isOwn = content.buffer.byteLength <= content.length + 1
+    const own = (isOwn ? content : new Uint8Array(content)) as Uint8Array<ArrayBuffer>
+    memory.add(own.buffer)
+    return { ...block, content: own }
+  })
+}
+const align = (n: number): number => (n + 7) & ~7
+
+/** Gathers answers and sends them together. */
+class Answers {
+  readonly #port: MessagePort
+  #waiting: Answer[] = []
+  readonly #memory = new Set<ArrayBuffer>()
+
+  constructor(port: MessagePort) {
+    this.#port = port
+  }
+
+  add(id: number, value: unknown): void {
+    this.#waiting.push({ id, value })
+  }
+
+  addBlocks(id: number, blocks: readonly StoredContent[]): void {
+    this.add(id, handedOver(blocks, this.#memory))
+  }
+
+  addFault(id: number, fault: Fault): void {
+    this.#waiting.push({ id, fault })
+  }
+
+  send(): void {
+    if (this.#waiting.length === 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    this.#port.postMessage(waiting, [...this.#memory])
+    this.#memory.clear()
+  }
 }
 
 /** Commits what has gathered, and answers each of them. */
 class Commits {
-  readonly #port: MessagePort
+  readonly #answers: Answers
   readonly #store: LogStore
   #waiting: { readonly id: number; readonly pending: PendingAppend }[] = []
 
-  constructor(port: MessagePort, store: LogStore) {
-    this.#port = port
+  constructor(answers: Answers, store: LogStore) {
+    this.#answers = answers
     this.#store = store
   }
 
   add(id: number, pending: PendingAppend): void {
     this.#waiting.push({ id, pending })
     // Behind the messages that are here already.
-    if (this.#waiting.length === 1) setImmediate(() => this.commit())
+    if (this.#waiting.length === 1)
+      setImmediate(() => {
+        this.commit()
+        this.#answers.send()
+      })
   }
 
   commit(): void {
@@ -88,65 +122,84 @@ class Commits {
     }
     group.forEach(({ id }, i) => {
       const result = done?.[i]
-      if (result === undefined) this.#answer(id, undefined, fault)
-      else if (isMillraceError(result)) this.#answer(id, undefined, faultOf(result))
-      else this.#answer(id, result)
+      if (fault !== undefined) this.#answers.addFault(id, fault)
+      else if (isMillraceError(result)) this.#answers.addFault(id, faultOf(result))
+      else this.#answers.add(id, result)
     })
-  }
-
-  #answer(id: number, value: unknown, fault?: Fault): void {
-    this.#port.postMessage({ id, value, ...(fault === undefined ? {} : { fault }) } satisfies Answer)
   }
 }
 
-const serve = (port: MessagePort, store: LogStore, writes: boolean): void => {
-  const commits = new Commits(port, store)
-  let isClosed = false
-  const purge = (): void => {
-    if (isClosed) return
+class Service {
+  readonly #port: MessagePort
+  readonly #store: LogStore
+  readonly #writes: boolean
+  readonly #answers: Answers
+  readonly #commits: Commits
+  #isClosed = false
+
+  constructor(port: MessagePort, store: LogStore, writes: boolean) {
+    this.#port = port
+    this.#store = store
+    this.#writes = writes
+    this.#answers = new Answers(port)
+    this.#commits = new Commits(this.#answers, store)
+  }
+
+  start(): void {
+    this.#port.on('message', (asks: readonly Ask[]) => {
+      for (const ask of asks) {
+        try {
+          this.#serve(ask)
+        } catch (e) {
+          this.#answers.addFault(ask.id, faultOf(e))
+        }
+      }
+      this.#answers.send()
+      if (this.#isClosed) this.#port.close()
+    })
+    if (this.#writes) setImmediate(() => this.#purge())
+  }
+
+  #serve(ask: Ask): void {
+    switch (ask.do) {
+      case 'append':
+        this.#commits.add(ask.id, ask.pending)
+        return
+      case 'blocks':
+        this.#answers.addBlocks(ask.id, this.#store.blocks(...ask.args))
+        return
+      case 'call': {
+        // What is asked behind an append sees it.
+        if (this.#writes) this.#commits.commit()
+        const call = this.#store[ask.method] as (...args: readonly unknown[]) => unknown
+        this.#answers.add(ask.id, call.apply(this.#store, [...ask.args]))
+        if (ask.method === 'drop') setImmediate(() => this.#purge())
+        if (ask.method === 'close') this.#isClosed = true
+        return
+      }
+      default:
+        ask satisfies never
+    }
+  }
+
+  #purge(): void {
+    if (this.#isClosed) return
     try {
-      if (store.purge()) setImmediate(purge)
+      if (this.#store.purge()) setImmediate(() => this.#purge())
     } catch {
       // What is left of a dropped stream costs room only; it is tried again with the next drop and at the next start.
     }
   }
-  port.on('message', (ask: Ask) => {
-    try {
-      if (ask.do === 'append') {
-        commits.add(ask.id, { ...ask.pending, records: new RecordBatch(ask.pending.records) })
-        return
-      }
-      if (ask.do === 'read') {
-        const value = store.read(...ask.args).map(plain)
-        const memory = new Set(value.flatMap(({ records }) => [records.bytes.buffer, records.ends.buffer]))
-        port.postMessage({ id: ask.id, value } satisfies Answer, [...memory] as ArrayBuffer[])
-        return
-      }
-      // What is asked behind an append sees it.
-      if (writes) commits.commit()
-      const value = (store[ask.method] as (...args: readonly unknown[]) => unknown).apply(store, [...ask.args])
-      port.postMessage({ id: ask.id, value } satisfies Answer)
-      if (ask.method === 'drop') setImmediate(purge)
-      if (ask.method === 'close') {
-        isClosed = true
-        port.close()
-      }
-    } catch (e) {
-      port.postMessage({ id: ask.id, fault: faultOf(e) } satisfies Answer)
-    }
-  })
-  if (writes) setImmediate(purge)
 }
 
 if (parentPort !== null) {
   const { path, access } = workerData as { readonly path: string; readonly access: 'write' | 'read' }
   try {
-    const store = new LogStore(path, access)
-    serve(parentPort, store, access === 'write')
-    parentPort.postMessage({ id: 0 } satisfies Answer)
+    new Service(parentPort, new LogStore(path, access), access === 'write').start()
+    parentPort.postMessage([{ id: 0 }] satisfies Answer[])
   } catch (e) {
     // The thread stays until it is ended from outside, so that this answer is never overtaken by its end.
     parentPort.on('message', () => {})
-    parentPort.postMessage({ id: 0, fault: faultOf(e) } satisfies Answer)
+    parentPort.postMessage([{ id: 0, fault: faultOf(e) }] satisfies Answer[])
   }
 }

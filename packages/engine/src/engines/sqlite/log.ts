@@ -1,0 +1,265 @@
+import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { cut } from '../../cut.ts'
+import type { RecordBatch } from '../../record-batch.ts'
+import { StreamLog } from '../../stream-log.ts'
+import {
+  type Appended,
+  type Bounds,
+  type Offset,
+  offset,
+  type ReadLimit,
+  type Retention,
+  type StoredBatch,
+  type StoredRecord,
+  type StreamName,
+  type StreamStat,
+  type WriterMark,
+  type WriterPlace,
+} from '../../types.ts'
+import { Waiters } from '../../waiters.ts'
+import { decodeContent, encodeContent } from './block.ts'
+import type { BlockCache } from './block-cache.ts'
+import type { Connection } from './connection.ts'
+import type { Followers } from './followers.ts'
+import type { Rows } from './rows.ts'
+import type { AppendDone, StoredContent, StreamRow } from './store.ts'
+
+/** Bytes of appends that may be on their way to the disk; more of them wait. */
+const maxInFlightBytes = 64 * 1024 * 1024
+/** Bytes that are answered out of memory in one turn of the event loop, and what a read counts as beside them. */
+const maxServedBytes = 4 * 1024 * 1024
+const servedOverhead = 16 * 1024
+
+/** What the logs of one engine share. */
+export interface Shared {
+  readonly writing: Connection
+  readonly reading: Connection
+  readonly followers: Followers
+  readonly rows: Rows
+  readonly cache: BlockCache
+  /** Blocks that are being read: whoever wants the same waits for the same. */
+  readonly loading: Map<string, Promise<readonly StoredBatch[]>>
+  readonly now: () => Date
+  inFlightBytes: number
+  /** Bytes that were read since the event loop last had its turn. */
+  servedBytes: number
+  readonly landed: Waiters
+}
+
+export class SqliteLog extends StreamLog {
+  readonly #id: number
+  readonly #shared: Shared
+  #begun = 0
+  readonly #done = new Waiters()
+
+  constructor(name: StreamName, id: number, shared: Shared) {
+    super(name)
+    this.#id = id
+    this.#shared = shared
+  }
+
+  protected override async doAppend(batch: RecordBatch, writer: WriterMark | undefined): Promise<Appended> {
+    const shared = this.#shared
+    const never = new AbortController().signal
+    this.#begun++
+    // A copy, for the caller may use its memory again; it is handed to the thread and gone here.
+    const content = encodeContent(batch)
+    const size = content.length
+    try {
+      while (shared.inFlightBytes > 0 && shared.inFlightBytes + size > maxInFlightBytes) await shared.landed.wait(never)
+      shared.inFlightBytes += size
+      try {
+        const pending = { stream: this.#id, name: this.name, content, writer, at: shared.now().getTime() }
+        const done = (await shared.writing.ask({ do: 'append', pending }, [content.buffer])) as AppendDone
+        shared.rows.forget()
+        if (!done.isRepeated) shared.followers.wake(this.#id)
+        return {
+          first: offset(done.first),
+          next: offset(done.next),
+          at: new Date(done.at),
+          isRepeated: done.isRepeated,
+        }
+      } finally {
+        shared.inFlightBytes -= size
+        shared.landed.wake()
+      }
+    } finally {
+      this.#begun--
+      this.#done.wake()
+    }
+  }
+
+  protected override async doRead(from: Offset, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+    const batches: StoredBatch[] = []
+    let at = Number(from)
+    let { records, bytes } = limit
+    while (records > 0 && bytes > 0) {
+      const cached = this.#shared.cache.get(this.#id, at)
+      const found = cached === undefined ? await this.#load(at, { records, bytes }) : [cached]
+      if (found.length === 0) break
+      for (const batch of found) {
+        const { count, size } = batch.records
+        const end = Number(batch.first) + count
+        // What came into a part of a block counts as that part.
+        const share = (end - at) / count
+        records -= end - at
+        bytes -= size * share
+        at = end
+        batches.push(batch)
+      }
+    }
+    const answer = cut(batches, from, limit)
+    await this.#giveWay(limit.bytes - bytes)
+    return answer
+  }
+
+  /** What is in memory is answered in the same turn: after some of that everything else gets its turn. */
+  async #giveWay(bytes: number): Promise<void> {
+    const shared = this.#shared
+    shared.servedBytes += bytes + servedOverhead
+    if (shared.servedBytes < maxServedBytes) return
+    shared.servedBytes = 0
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  /** Reads the block of a record and some behind it; none at the end of the stream. */
+  async #load(at: number, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+    const row = this.#known()
+    if (row !== undefined && at >= row.next) return []
+    const { loading } = this.#shared
+    const key = `${this.#id} ${at}`
+    const begun = loading.get(key)
+    if (begun !== undefined) return await begun
+    const load = this.#loadNow(at, limit)
+    loading.set(key, load)
+    try {
+      return await load
+    } finally {
+      loading.delete(key)
+    }
+  }
+
+  async #loadNow(at: number, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+    const { reading, cache } = this.#shared
+    const args = [this.#id, this.name, at, limit] as const
+    const blocks = (await reading.ask({ do: 'blocks', args: [...args] })) as readonly StoredContent[]
+    return blocks.map(({ first, at: time, content }) => {
+      const batch = { first: offset(first), at: new Date(time), records: decodeContent(content) }
+      cache.add(this.#id, batch, content.length)
+      return batch
+    })
+  }
+
+  /** Offset by offset in the order of the blocks, so that each is read once. */
+  protected override async doGet(offsets: readonly Offset[]): Promise<readonly (StoredRecord | undefined)[]> {
+    const { first, next } = await this.#row()
+    const places = offsets.map(Number)
+    const order = places.map((_, i) => i).filter((i) => (places[i] as number) >= first && (places[i] as number) < next)
+    order.sort((a, b) => (places[a] as number) - (places[b] as number))
+    const out = new Array<StoredRecord | undefined>(offsets.length).fill(undefined)
+    let block: StoredBatch | undefined
+    for (const i of order) {
+      const place = places[i] as number
+      if (block === undefined || place >= Number(block.first) + block.records.count) block = await this.#blockOf(place)
+      if (block === undefined) continue
+      const { key, contentType, body } = block.records.record(place - Number(block.first))
+      // A copy: a record that is kept does not keep its block.
+      out[i] = { offset: offset(place), at: block.at, key, contentType, body: body.slice() }
+    }
+    return out
+  }
+
+  /** Nothing where it was trimmed meanwhile. */
+  async #blockOf(place: number): Promise<StoredBatch | undefined> {
+    const cached = this.#shared.cache.get(this.#id, place)
+    if (cached !== undefined) return cached
+    try {
+      return (await this.#load(place, { records: 1, bytes: 1 }))[0]
+    } catch (e) {
+      if (isMillraceError(e) && e.code === 'LOG_OFFSET_TRIMMED') return undefined
+      throw e
+    }
+  }
+
+  protected override async doFindTime(at: Date): Promise<Offset> {
+    return offset((await this.#read('findTime', at.getTime())) as number)
+  }
+
+  protected override async doWait(from: Offset, signal: AbortSignal): Promise<void> {
+    const row = this.#known()
+    if (row !== undefined && row.next > from) return
+    const waiting = this.#shared.followers.wait(this.#id, signal)
+    // What came since the follower read is not missed: it is looked for once the wait has begun.
+    if (row === undefined && (await this.doBounds()).next > from) this.#shared.followers.wake(this.#id)
+    await waiting
+  }
+
+  protected override async doWriter(id: string): Promise<WriterPlace | undefined> {
+    const row = (await this.#write('writer', id)) as { seq: string; first: number; next: number } | undefined
+    return row === undefined ? undefined : { seq: BigInt(row.seq), first: offset(row.first), next: offset(row.next) }
+  }
+
+  protected override async doTrim(before: Offset): Promise<Bounds> {
+    return bounds((await this.#write('trim', Number(before))) as Numbers)
+  }
+
+  protected override async doSetRetention(retention: Retention): Promise<void> {
+    await this.#write('setRetention', retention)
+  }
+
+  protected override async doRetain(now: Date): Promise<Bounds> {
+    return bounds((await this.#write('retain', now.getTime())) as Numbers)
+  }
+
+  protected override async doBounds(): Promise<Bounds> {
+    return bounds(await this.#row())
+  }
+
+  protected override async doStat(): Promise<StreamStat> {
+    const row = await this.#row()
+    const retention: Retention = {
+      ...(row.max_age_ms === null ? {} : { maxAgeMs: row.max_age_ms }),
+      ...(row.max_bytes === null ? {} : { maxBytes: row.max_bytes }),
+      ...(row.max_records === null ? {} : { maxRecords: row.max_records }),
+    }
+    return {
+      ...bounds(row),
+      createdAt: new Date(row.created_at),
+      lastAt: row.last_at === null || row.first === row.next ? undefined : new Date(row.last_at),
+      bytes: row.bytes,
+      retention,
+    }
+  }
+
+  /** Waits for the appends that were begun. */
+  protected override async doClose(): Promise<void> {
+    while (this.#begun > 0) await this.#done.wait(new AbortController().signal)
+  }
+
+  async #row(): Promise<StreamRow> {
+    return this.#known() ?? ((await this.#read('stat')) as StreamRow)
+  }
+
+  /** The stream as it is now; undefined where the other thread is to be asked. Throws STREAM_UNKNOWN. */
+  #known(): StreamRow | undefined {
+    const row = this.#shared.rows.get(this.#id)
+    if (row === undefined) throw new MillraceError('STREAM_UNKNOWN', { stream: this.name })
+    return row === 'busy' ? undefined : row
+  }
+
+  #read(method: 'stat' | 'findTime', ...args: readonly unknown[]): Promise<unknown> {
+    return this.#shared.reading.ask({ do: 'call', method, args: [this.#id, this.name, ...args] })
+  }
+
+  async #write(method: 'writer' | 'trim' | 'setRetention' | 'retain', ...args: readonly unknown[]): Promise<unknown> {
+    const done = await this.#shared.writing.ask({ do: 'call', method, args: [this.#id, this.name, ...args] })
+    this.#shared.rows.forget()
+    return done
+  }
+}
+
+interface Numbers {
+  readonly first: number
+  readonly next: number
+}
+const bounds = ({ first, next }: Numbers): Bounds => ({ first: offset(first), next: offset(next) })
