@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SqliteEngine, type StreamEngine } from '@millrace/engine'
+import { RabbitEngine, SqliteEngine, type StreamEngine } from '@millrace/engine'
 import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
 import { Tails } from './api/follow/tails.ts'
@@ -246,14 +246,18 @@ const openControl = async (options: ManagerOptions): Promise<ControlPlane> => {
     return await openPostgresControlPlane({ url: options.controlUrl })
   }
   throw new MillraceError('MANAGER_NOT_STARTED', {
-    why: 'this control plane is not known',
+    why: 'a control plane of this kind is not known',
     fix: 'Say postgresql://…, or leave it out.',
   })
 }
 
 const openEngine = async (options: ManagerOptions, folder: ManagerFolder, now: () => Date): Promise<StreamEngine> => {
   if (options.logUrl === undefined) return await SqliteEngine.open({ path: join(folder.path, 'streams.db'), now })
-  throw new MillraceError('MANAGER_NOT_STARTED', { why: 'this log is not known', fix: 'Leave it out.' })
+  if (/^amqps?:/.test(options.logUrl)) return await RabbitEngine.open({ url: options.logUrl, now })
+  throw new MillraceError('MANAGER_NOT_STARTED', {
+    why: 'a log of this kind is not known',
+    fix: 'Say amqp://… or amqps://… for RabbitMQ, or leave it out.',
+  })
 }
 
 /** On whose behalf the private note of the folder lets one act. */

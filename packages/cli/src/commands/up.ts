@@ -13,7 +13,7 @@ export const command: CommandSource = {
       flags: '--control-url <url>',
       doc: 'where it keeps streams, clients and grants; postgresql://… (default: a file here; MILLRACE_CONTROL_URL)',
     },
-    { flags: '--log-url <url>', doc: 'where records are kept (default: a file here; MILLRACE_LOG_URL)' },
+    { flags: '--log-url <url>', doc: 'where records are kept; amqp://… (default: a file here; MILLRACE_LOG_URL)' },
     { flags: '--tls-cert <file>', doc: 'certificate, PEM: serve https (MILLRACE_TLS_CERT)' },
     { flags: '--tls-key <file>', doc: 'its key, PEM (MILLRACE_TLS_KEY)' },
     {
