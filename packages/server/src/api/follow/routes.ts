@@ -239,7 +239,8 @@ export const addFollowing: AddRoutes = (app, api) => {
 const told = (api: Api, e: unknown): Problem => {
   const error = requestError(e)
   const problem = problemOf(error)
-  if (problem.status >= 500) api.log.error('following failed', { code: error.code, why: error.message })
+  if (problem.status >= 500 && error.code !== 'INTERRUPTED')
+    api.log.error('following failed', { code: error.code, why: error.message })
   return problem
 }
 
