@@ -118,6 +118,15 @@ describe('streams of the service', () => {
     assert.equal((await streams.create(user, { name: 's' })).name, 's')
   })
 
+  it('are not shared over AMQP where the log does not speak it, and nothing is left of the try', async () => {
+    await using world = await openWorld()
+    const user = await world.user()
+    const wanted = { name: 's', settings: { amqp: true } }
+    await assert.rejects(world.service.streams.create(user, wanted), code('LOG_ARGUMENT'))
+    assert.deepEqual((await world.service.streams.list(user)).items, [])
+    assert.equal((await world.service.streams.create(user, { name: 's' })).name, 's')
+  })
+
   it('are not put upon a log that somebody else keeps', async () => {
     await using world = await openWorld()
     const user = await world.user()

@@ -45,7 +45,7 @@ export class Catalog implements StreamCatalog {
     }
     const made = await this.#note(p, stream)
     try {
-      const log = await engine.create(streamName(name), retentionOf(settings))
+      const log = await engine.create(streamName(name), retentionOf(settings), { amqp: settings.amqp })
       await log[Symbol.asyncDispose]()
     } catch (e) {
       await control.streams.remove(id)
