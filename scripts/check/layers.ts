@@ -57,6 +57,7 @@ export const testLibraries: readonly string[] = [
   '@duckdb/node-api',
   '@octokit/fixtures',
   'libsodium-wrappers',
+  'rabbitmq-client',
 ]
 
 // What server has in its folders `testing` is its own: it is not exported.
