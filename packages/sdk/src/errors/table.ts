@@ -243,11 +243,14 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
     () => 'The file must hold one JSON object.',
   ),
   CATALOG_INVALID: settings(
-    (d) => `catalog ${d['file'] ?? ''}: ${d['why']}`,
+    (d) => `catalog${d['file'] === undefined ? '' : ` ${d['file']}`}: ${d['why']}`,
     (d) =>
-      d['file'] === undefined
-        ? 'The streamer answered something else than a catalog when it was asked for one; its stderr may say why.'
-        : 'Make a fresh one with `millrace discover`.',
+      String(
+        d['fix'] ??
+          (d['file'] === undefined
+            ? 'The streamer answered something else than a catalog when it was asked for one; its stderr may say why.'
+            : 'Make a fresh one with `millrace discover`.'),
+      ),
   ),
   STATE_UNREADABLE: afterFix(exitCodes.settings, 409)(
     (d) => `state ${d['source']} cannot be read: ${d['why']}`,

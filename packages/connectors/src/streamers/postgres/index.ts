@@ -7,7 +7,6 @@ import {
   list,
   type MethodChoice,
   MillraceError,
-  nearest,
   type Streamer,
   type StreamerContext,
   type Substream,
@@ -15,9 +14,10 @@ import {
   text,
 } from '@millrace/sdk'
 import { postgresSettings, targetOf } from '../../postgres/settings.ts'
+import { byCatalog, bySettings, type ChosenTable, didYouMean, whyNoKey } from './choose.ts'
 import { checkLog } from './log/check.ts'
 import { followLog, type LogOptions } from './log/follow.ts'
-import { isInLog, keysOf } from './log/followable.ts'
+import { keysOf } from './log/followable.ts'
 import { schemaOfTable } from './log/substream.ts'
 import { DELETED_AT, LSN } from './log/table-changes.ts'
 import { failureOf, openSource, readTable } from './read.ts'
@@ -37,7 +37,7 @@ const config = {
     example: 'orders,sales.*',
   }),
   replicationKeys: json({
-    doc: 'For each substream the column that rises with every change, by which only new rows are read; * for all that have it. Without one a table is read as a whole',
+    doc: 'For each substream the column that rises with every change, by which only new rows are read; * for all that have it, where it can order. Without one a table is read as a whole',
     default: {},
     example: '{"orders":"updated_at"}',
   }),
@@ -86,7 +86,7 @@ export const postgres: Streamer = defineStreamer({
   },
   check: async (ctx) => {
     const tables = await tablesOf(ctx)
-    const followed = tables.filter((t) => methodOf(t, ctx.config) === 'LOG_BASED')
+    const followed = tables.filter((t) => bySettings(t, ctx.config).method === 'LOG_BASED')
     if (followed.length > 0) await checkLog(logOptions(ctx.config, tables), followed, ctx.signal)
   },
   substreams: async (ctx) => {
@@ -94,13 +94,10 @@ export const postgres: Streamer = defineStreamer({
     const options = logOptions(ctx.config, tables)
     const group: SubstreamGroup<typeof config> = { records: (c) => followLog(options, c) }
     return tables.map((table): TableSubstream => {
-      const key = keyOf(table, ctx.config)
-      const as = (method: MethodChoice['method']): TableSubstream =>
-        method === 'LOG_BASED'
-          ? byLog(table, options, group)
-          : bySelect(table, options, method === 'INCREMENTAL' ? key : undefined)
-      const choose = ({ method }: MethodChoice): TableSubstream => as(method ?? methodOf(table, ctx.config))
-      return { ...choose({ method: undefined, replicationKey: undefined, viewKeys: undefined }), choose }
+      const as = (chosen: ChosenTable): TableSubstream =>
+        chosen.method === 'LOG_BASED' ? byLog(chosen.table, options, group) : bySelect(chosen, options)
+      const choose = (choice: MethodChoice): TableSubstream => as(byCatalog(table, ctx.config, choice))
+      return { ...as(bySettings(table, ctx.config)), choose }
     })
   },
 })
@@ -113,14 +110,8 @@ const logOptions = (settings: Settings, tables: readonly SourceTable[]): LogOpti
   places: settings.logPlaces,
 })
 
-/** How a table is read by the settings. What is in no log is read whole, whatever they say of the others. */
-const methodOf = (table: SourceTable, settings: Settings): 'FULL_TABLE' | 'INCREMENTAL' | 'LOG_BASED' => {
-  if (keyOf(table, settings) !== undefined) return 'INCREMENTAL'
-  return settings.replicationMethod === 'LOG_BASED' && isInLog(table) ? 'LOG_BASED' : 'FULL_TABLE'
-}
-
 /** The substream of a table that is read by statements: whole, or from its replication key on. */
-const bySelect = (table: SourceTable, { target }: LogOptions, replicationKey: string | undefined): TableSubstream => ({
+const bySelect = ({ table, replicationKey }: ChosenTable, { target }: LogOptions): TableSubstream => ({
   name: table.substream,
   schema: {
     type: 'object',
@@ -129,7 +120,7 @@ const bySelect = (table: SourceTable, { target }: LogOptions, replicationKey: st
   keyProperties: table.keys,
   ...(replicationKey === undefined
     ? { replicationMethod: 'FULL_TABLE' as const, versioned: true }
-    : { replicationMethod: 'INCREMENTAL' as const }),
+    : { replicationMethod: 'INCREMENTAL' as const, automatic: [replicationKey] }),
   records: (c) => readTable({ target, table, replicationKey }, c),
 })
 
@@ -159,15 +150,8 @@ const tablesOf = async (ctx: StreamerContext<typeof config>): Promise<readonly S
   return tables
 }
 
-/** The replication key of a table: its own, or the common one where it has such a column. */
-const keyOf = ({ substream, columns }: SourceTable, { replicationKeys }: Settings): string | undefined => {
-  const own = replicationKeys[substream]
-  const common = replicationKeys['*']
-  if (own !== undefined) return String(own)
-  return columns.some((c) => c.name === common) ? String(common) : undefined
-}
-
-const checkNames = (tables: readonly SourceTable[], { replicationKeys, tables: wanted }: Settings): void => {
+const checkNames = (tables: readonly SourceTable[], settings: Settings): void => {
+  const { replicationKeys, tables: wanted } = settings
   const byName = new Map<string, SourceTable>()
   const problems = wanted
     .filter((pattern) => !tables.some((table) => isMeant(pattern, table)))
@@ -180,22 +164,18 @@ const checkNames = (tables: readonly SourceTable[], { replicationKeys, tables: w
       )
     byName.set(table.substream, table)
   }
-  for (const [substream, column] of Object.entries(replicationKeys)) {
+  for (const substream of Object.keys(replicationKeys)) {
     if (substream === '*') continue
     const table = byName.get(substream)
-    const near = (names: readonly string[], name: string): string => {
-      const found = nearest(name, names)
-      return found.length === 0 ? '' : `; did you mean ${found.join(' or ')}?`
-    }
     if (table === undefined)
-      problems.push(`replicationKeys names ${substream}, which is no substream${near([...byName.keys()], substream)}`)
-    else if (!table.columns.some((c) => c.name === column))
       problems.push(
-        `replicationKeys: ${substream} has no column ${String(column)}${near(
-          table.columns.map((c) => c.name),
-          String(column),
-        )}`,
+        `replicationKeys names ${substream}, which is no substream${didYouMean(substream, [...byName.keys()])}`,
       )
+  }
+  for (const table of tables) {
+    const { replicationKey } = bySettings(table, settings)
+    const why = replicationKey === undefined ? undefined : whyNoKey(table, replicationKey)
+    if (why !== undefined) problems.push(`replicationKeys: ${table.substream}: ${why}`)
   }
   if (problems.length > 0) throw new MillraceError('CONFIG_INVALID', { what: 'streamer postgres', problems })
 }

@@ -58,6 +58,21 @@ export const schemaOf = (column: Column): JsonObject => {
   return column.isNullable ? orNull(schema) : schema
 }
 
+/** Types of the server that have no order (no default operator class of btree). */
+const unordered = new Set(
+  'json jsonpath xml point line lseg box path polygon circle xid cid aclitem txid_snapshot pg_snapshot refcursor'.split(
+    ' ',
+  ),
+)
+
+/** Why rows cannot be read in the order of this column, from a value of it on; undefined: they can. */
+export const whyNoOrder = ({ type, kind, isArray }: Column): string | undefined => {
+  if (isArray) return 'holds arrays, of which none is kept as the place to go on from'
+  if (kind === 'c' || type === 'jsonb')
+    return `is of type ${type}, of which no value is kept as the place to go on from`
+  return kind === 'b' && unordered.has(type) ? `is of type ${type}, which has no order` : undefined
+}
+
 /** `"a""b"` */
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
