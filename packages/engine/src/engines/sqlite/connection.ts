@@ -9,8 +9,46 @@ const SQLITE_FULL = 13
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
+/** A thread of an engine that is asked. */
+export interface Asked {
+  /** `memory` is handed over: it is gone here. */
+  ask(body: AskBody, memory?: ArrayBuffer[]): Promise<unknown>
+  close(): Promise<void>
+}
+
+/** A thread that starts when it is first asked: one that nobody needs yet costs no memory. */
+export class LateConnection implements Asked {
+  readonly #path: string
+  #opening: Promise<Connection> | undefined
+  #isClosed = false
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  async ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
+    if (this.#isClosed) throw new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: 'the log was closed' })
+    this.#opening ??= Connection.open(this.#path, 'read')
+    const opening = this.#opening
+    try {
+      return await (await opening).ask(body, memory)
+    } catch (e) {
+      // One that did not come up is tried again by the next who asks.
+      await opening.catch(() => {
+        if (this.#opening === opening) this.#opening = undefined
+      })
+      throw e
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await (await this.#opening?.catch(() => undefined))?.close()
+  }
+}
+
 /** One of the threads of an engine, and what waits for its answers. */
-export class Connection {
+export class Connection implements Asked {
   readonly #path: string
   readonly #worker: Worker
   readonly #exited: Promise<unknown>

@@ -10,7 +10,7 @@ import type { StreamLog } from '../../stream-log.ts'
 import type { EngineSupports, Retention, StreamName } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
 import { BlockCache } from './block-cache.ts'
-import { Connection } from './connection.ts'
+import { Connection, LateConnection } from './connection.ts'
 import { Followers } from './followers.ts'
 import { type Shared, SqliteLog } from './log.ts'
 import { Rows } from './rows.ts'
@@ -41,13 +41,7 @@ export class SqliteEngine extends StreamEngine {
   /** Opens the file, which is made where it is not there. Throws LOG_UNAVAILABLE and LOG_DAMAGED. */
   static async open({ path, now, cacheBytes = defaultCacheBytes }: SqliteEngineOptions): Promise<SqliteEngine> {
     const writing = await Connection.open(path, 'write')
-    let reading: Connection
-    try {
-      reading = await Connection.open(path, 'read')
-    } catch (e) {
-      await writing.close()
-      throw e
-    }
+    const reading = new LateConnection(path)
     const rows = new Rows(path)
     let version: unknown
     const followers = new Followers(async () => {

@@ -19,7 +19,7 @@ import {
 import { Waiters } from '../../waiters.ts'
 import { decodeContent, encodeContent } from './block.ts'
 import type { BlockCache } from './block-cache.ts'
-import type { Connection } from './connection.ts'
+import type { Asked } from './connection.ts'
 import type { Followers } from './followers.ts'
 import type { Rows } from './rows.ts'
 import type { AppendDone, StoredContent, StreamRow } from './store.ts'
@@ -32,8 +32,8 @@ const servedOverhead = 16 * 1024
 
 /** What the logs of one engine share. */
 export interface Shared {
-  readonly writing: Connection
-  readonly reading: Connection
+  readonly writing: Asked
+  readonly reading: Asked
   readonly followers: Followers
   readonly rows: Rows
   readonly cache: BlockCache
