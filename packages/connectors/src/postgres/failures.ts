@@ -104,6 +104,13 @@ const toldOf = (e: unknown, context: FailureContext): Told => {
 
 const GONE: readonly string[] = ['42P01', '42703', '3F000', '42704']
 
+/** A standby ends statements that hold up what comes from its primary. */
+const ofStandby = (why: string): Told => ({
+  kind: 'BUSY',
+  why,
+  fix: 'Run again. On the standby, raise max_standby_streaming_delay or set hot_standby_feedback = on; or read from the primary server.',
+})
+
 const ofServer = (state: string, message: string, e: ServerError, context: FailureContext): Told => {
   const group = state.slice(0, 2)
   switch (state) {
@@ -142,7 +149,8 @@ const ofServer = (state: string, message: string, e: ServerError, context: Failu
     case '40P01':
     case '40001':
     case '55P03':
-      return { kind: 'BUSY', why: message }
+      // Who only reads waits for nobody, and is in nobody's way but that of a standby's primary.
+      return context.side === 'SOURCE' ? ofStandby(message) : { kind: 'BUSY', why: message }
     case '57014':
       return {
         kind: 'UNAVAILABLE',
@@ -164,7 +172,10 @@ const ofServer = (state: string, message: string, e: ServerError, context: Failu
     return {
       kind: 'UNAVAILABLE',
       why: `${message}: somebody dropped or renamed it during the run`,
-      fix: 'Run again: it is made anew. With --full-refresh it gets its earlier rows back.',
+      fix:
+        context.side === 'SOURCE'
+          ? 'Run again: it reads what is there now. Leave it out of tables and the catalog where it is gone for good.'
+          : 'Run again: it is made anew. With --full-refresh it gets its earlier rows back.',
     }
   if (group === '08' || state.startsWith('57P'))
     return {

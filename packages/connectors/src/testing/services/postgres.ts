@@ -163,13 +163,26 @@ export const findPostgres = async (): Promise<PostgresServer> => {
   return await startCluster()
 }
 
-/** Starts a server of one's own, for tests that need settings (`wal_level`), roles, or to stop it. */
-export const startCluster = async (options: ClusterOptions = {}): Promise<PostgresCluster> => {
+/** Who runs servers: none of them runs as root. Undefined where there is nobody, or no server. */
+const host = (): { readonly bin: string; readonly user: ReturnType<typeof userIds> } | undefined => {
   const bin = programs()
-  const user = process.getuid?.() === 0 ? userIds('postgres') : undefined
-  if (bin === undefined || (process.getuid?.() === 0 && user === undefined)) return new NoCluster(0, NEEDS)
+  const isRoot = process.getuid?.() === 0
+  const user = isRoot ? userIds('postgres') : undefined
+  return bin === undefined || (isRoot && user === undefined) ? undefined : { bin, user }
+}
+
+const ownFolder = (user: ReturnType<typeof userIds>): string => {
   const folder = mkdtempSync('/tmp/millrace-pg-')
   if (user !== undefined) chownSync(folder, user.uid, user.gid)
+  return folder
+}
+
+/** Starts a server of one's own, for tests that need settings (`wal_level`), roles, or to stop it. */
+export const startCluster = async (options: ClusterOptions = {}): Promise<PostgresCluster> => {
+  const found = host()
+  if (found === undefined) return new NoCluster(0, NEEDS)
+  const { bin, user } = found
+  const folder = ownFolder(user)
   const made = spawnSync(
     join(bin, 'initdb'),
     ['-D', folder, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
@@ -188,6 +201,33 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Postgr
     ),
     0o600,
   )
+  return await serve(found, folder, options.settings)
+}
+
+/** Starts a hot standby of a cluster: a server that has all that the other has a moment later, and can only be read. */
+export const startStandby = async (
+  primary: PostgresCluster,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<PostgresCluster> => {
+  const found = host()
+  if (found === undefined) return new NoCluster(0, NEEDS)
+  const { bin, user } = found
+  const folder = ownFolder(user)
+  const copied = spawnSync(
+    join(bin, 'pg_basebackup'),
+    ['-h', HOST, '-p', String(primary.port), '-U', 'postgres', '-D', folder, '-R', '-c', 'fast', '--no-sync'],
+    { encoding: 'utf8', cwd: '/', ...user },
+  )
+  if (copied.status !== 0) throw new Error(`pg_basebackup failed: ${copied.stderr}`)
+  return await serve(found, folder, settings)
+}
+
+/** Starts a server on a folder of data; resolves when it answers. */
+const serve = async (
+  { bin, user }: NonNullable<ReturnType<typeof host>>,
+  folder: string,
+  own: Readonly<Record<string, string>> = {},
+): Promise<PostgresCluster> => {
   const port = await freePort()
   const settings = {
     listen_addresses: HOST,
@@ -195,7 +235,7 @@ export const startCluster = async (options: ClusterOptions = {}): Promise<Postgr
     unix_socket_directories: '',
     fsync: 'off',
     shared_buffers: '64MB',
-    ...options.settings,
+    ...own,
   }
   const server = new OwnServer({
     command: [

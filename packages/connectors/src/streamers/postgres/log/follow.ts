@@ -73,6 +73,12 @@ export const identify = async (connection: ReplicationConnection, options: LogOp
   const shown = async (name: string): Promise<string> => (await connection.query(`SHOW ${name}`)).rows[0]?.[name] ?? ''
   const version = Number(await shown('server_version_num'))
   refuseVersion(version, target)
+  const { standby } = (await connection.query('SELECT pg_is_in_recovery()::text AS standby')).rows[0] ?? {}
+  if (standby === 'true')
+    throw refuse(
+      'it is a standby, where the log of changes cannot be read',
+      'Connect to the primary server; or read by replication keys or as a whole, which a standby allows.',
+    )
   const level = await shown('wal_level')
   if (level !== 'logical')
     throw refuse(
