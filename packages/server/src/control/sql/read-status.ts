@@ -16,7 +16,7 @@ const maxMarks = 1_000
 
 const rangeIn = (row: Row): OffsetRange => ({ first: big(row, 'first'), next: big(row, 'next') })
 
-/** The rows from the one that reaches into or up to `from`, and begin before or at `to`. */
+/** The rows that reach into or up to `first`, and begin before or at `next`: the first `limit` of them. */
 const touching = async (
   q: Queries,
   { streamId, reader }: ReadStatusOf,
@@ -34,9 +34,13 @@ const touching = async (
     reader,
     first,
     first,
-    limit,
+    // The first may end before, and must not take the place of one that counts.
+    limit + 1,
   )
-  return rows.map(rangeIn).filter((r) => r.next >= first)
+  return rows
+    .map(rangeIn)
+    .filter((r) => r.next >= first)
+    .slice(0, limit)
 }
 
 /** In pieces of few sizes, so that there are few statements to prepare. */

@@ -117,6 +117,18 @@ export const readStatusSuite = ({ make, another, runs = 60 }: ControlPlaneSuiteO
     )
   })
 
+  it('counts no range before a page as one of the page', async () => {
+    await using plane = await make()
+    const { streamId } = await withStream(plane)
+    const of = { streamId, reader: sharedReader }
+    await plane.readStatus.mark(of, [range(0, 1), range(36, 37), range(38, 39), range(40, 41)])
+    assert.deepEqual(await unread(plane, of, range(33, 41), 2), [range(33, 36), range(37, 38), range(39, 40)])
+    const many = Array.from({ length: 2_001 }, (_, i) => range(100 + 2 * i, 101 + 2 * i))
+    await plane.readStatus.mark(of, many)
+    assert.equal((await plane.readStatus.unmark(of, [range(50, 5_000)])).length, 2_001)
+    assert.deepEqual((await plane.readStatus.read(of, range(50, 5_000), 10)).ranges, [])
+  })
+
   it('goes through more ranges than one step looks at', async () => {
     await using plane = await make()
     const { streamId } = await withStream(plane)
