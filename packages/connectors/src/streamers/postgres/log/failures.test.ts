@@ -1,7 +1,7 @@
 /** What goes wrong with the log of changes: one line each, with the way out, before anything is read. */
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import type { JsonObject, MillraceError } from '@millrace/sdk'
+import { type JsonObject, type MillraceError, silentLogger } from '@millrace/sdk'
 import { findPostgres, startCluster, type TestDatabase } from '../../../testing/services/postgres.ts'
 import { targetOf } from '../../../postgres/settings.ts'
 import { Mirror, placeIn, type Ran, read } from '../testing/read.ts'
@@ -145,6 +145,33 @@ describe('what is wrong with the log of changes', { skip }, () => {
         )
       },
     )
+  })
+
+  it('is told of two pipelines with one slot: at the first run of the second, and before anything is missed', async () => {
+    await within(`${numbered}; create table u (id int primary key); insert into u values (1)`, async (_, settings) => {
+      const warned: string[] = []
+      const warn = (text: string): void => void warned.push(text)
+      const log = { ...silentLogger, warn }
+      const mine = { ...settings, tables: ['t'] }
+      const theirs = { ...settings, tables: ['u'] }
+      const first = await read(mine, { log })
+      assert.deepEqual([first.error, warned], [undefined, []])
+      const other = await read(theirs, { log })
+      assert.equal(other.error, undefined)
+      assert.match(warned.join('\n'), /^the replication slot was there before: .*set slot/)
+      const next = await read(theirs, { state: other.state })
+      await read(theirs, { state: next.state })
+      const error = await refuses(mine, /another run read from it.*\n.*slot of its own \(slot\)/s, {
+        state: first.state,
+        code: 'SOURCE_LOG_LOST',
+        check: false,
+      })
+      assert.equal(error.exitCode, 78)
+      // With a slot of its own each has all.
+      const own = { ...mine, slot: `own_${Date.now()}` }
+      const anew = await read(own, { log })
+      assert.deepEqual([anew.error, anew.records('t'), warned.length], [undefined, ['{"id":1,"v":1}'], 1])
+    })
   })
 
   it('is told of a slot that is in use, is somebody else’s, or is gone', async () => {

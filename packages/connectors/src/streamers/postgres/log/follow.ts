@@ -151,6 +151,11 @@ class Following {
     // What the server may forget: what every table of the stored state has. New tables need nothing of it.
     const stored = places.length === 0 ? undefined : least(places.map((p) => p.lsn))
     const unread = followed.filter((f) => f.place === undefined)
+    if (slot !== undefined && places.length === 0)
+      this.#ctx.log.warn(
+        'the replication slot was there before: if another pipeline reads from it, set slot, so that each has its own',
+        { slot: server.slot },
+      )
     let confirmed = stored ?? slot?.confirmed
     if (unread.length > 0 || slot === undefined) {
       const moment = await this.#moment(slot === undefined, server)
