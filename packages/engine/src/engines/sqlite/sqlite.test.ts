@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, describe, it } from 'node:test'
 import { isMillraceError } from '@millrace/sdk'
@@ -30,6 +30,17 @@ describe('the log in SQLite', () => {
     const { blocks } = db.prepare('select count(*) as blocks from block').get() as { blocks: number }
     db.close()
     assert.ok(blocks < 200, `${blocks} blocks`)
+  })
+
+  it('keeps its files for their owner', {
+    skip: process.platform === 'win32' ? 'needs modes of files' : false,
+  }, async () => {
+    const path = fresh()
+    await using engine = await SqliteEngine.open({ path, now })
+    await (await engine.create(s)).append(one('private'))
+    const files = readdirSync(dirname(path))
+    assert.ok(files.length >= 2, files.join())
+    for (const file of files) assert.equal(statSync(join(dirname(path), file)).mode & 0o777, 0o600, file)
   })
 
   it('cuts a large append into blocks, all of which come or none', async () => {

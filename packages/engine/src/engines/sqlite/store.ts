@@ -1,4 +1,5 @@
 /** The log file, worked on synchronously; all that touches it is here. Runs in threads of its own (thread.ts). */
+import { closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MillraceError } from '@millrace/sdk'
 import { RecordBatch } from '../../record-batch.ts'
@@ -90,8 +91,10 @@ export class LogStore {
   readonly #db: DatabaseSync
   readonly #prepared = new Map<string, StatementSync>()
 
-  /** Opens the file; to write it is made where it is not there. */
+  /** Opens the file; to write it is made where it is not there, for its owner only. */
   constructor(path: string, access: 'write' | 'read') {
+    // Made here, so that nobody else may read it, whoever made its folder. SQLite gives the files beside it the same mode.
+    if (access === 'write' && !existsSync(path)) closeSync(openSync(path, 'a', 0o600))
     this.#db = new DatabaseSync(path, { readOnly: access === 'read', timeout: busyMs })
     if (access === 'read') return
     this.#db.exec(
