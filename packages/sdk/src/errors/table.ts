@@ -439,7 +439,8 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   CONTROL_UNUSABLE: afterFix(exitCodes.settings, 503)(
     (d) => `${d['what']} cannot be used as a control plane: ${d['why']}`,
-    () => 'Restore it from a backup, or use the Millrace that wrote it.',
+    () =>
+      'Give its user the rights it needs; where it is damaged restore it from a backup, where it is newer use the Millrace that wrote it.',
   ),
   CONTROL_ARGUMENT: usage(
     (d) => String(d['why']),
