@@ -42,12 +42,6 @@ export type {
   Users,
 } from './streams/stream-service.ts'
 export type * from './streams/types.ts'
-export { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'
-export type { ServiceOptions } from './streams/context.ts'
-export { type LoginOptions, LoginService } from './streams/login-service.ts'
-export { openStreamService } from './streams/service.ts'
-export { schemaCompiler } from './schemas/index.ts'
-export { openPostgresControlPlane, type PostgresOptions } from './control/engines/postgres/index.ts'
 export type { Limits } from './http/limits.ts'
 export { type ManagerNote, readManagerNote } from './manager/folder.ts'
 export type { Manager, ManagerOptions } from './app.ts'

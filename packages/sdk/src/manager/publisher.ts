@@ -6,8 +6,7 @@
  *     connecting: asks how many are there, drops those, opens a request, sends what is left  → open
  *     open:       lines go out as they come; acknowledgements come back                      → connecting (lost), ended
  */
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { isMillraceError, type MillraceError, toMillraceError } from '../errors/error.ts'
 import { type ManagerClient, pathOf, problemFrom, reasonOf, unavailable } from './client.ts'
 
@@ -228,8 +227,9 @@ class Connection {
     this.#url = client.url
     const url = client.url + how.path
     const authorization = `Bearer ${await client.token(how.signal)}`
-    const send = url.startsWith('https:') ? httpsRequest : httpRequest
-    const request = send(url, {
+    // Loaded here: as an import of the sdk they would cost every program a tenth of a second of its start.
+    const { request: send } = await import(url.startsWith('https:') ? 'node:https' : 'node:http')
+    const request: ClientRequest = send(url, {
       method: 'POST',
       headers: { ...how.headers, authorization },
       ...(how.signal === undefined ? {} : { signal: how.signal }),
