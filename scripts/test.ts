@@ -82,7 +82,11 @@ await runAll(
   files.filter((file) => !runsAlone(file)),
   width,
 )
-await runAll(files.filter(runsAlone), 1)
+await runAll(files.filter((file) => file.endsWith('.kill.test.ts')), 2)
+await runAll(
+  files.filter((file) => runsAlone(file) && !file.endsWith('.kill.test.ts')),
+  1,
+)
 
 if (skips.length > 0) say(`\nskipped:\n${skips.map((line) => `  ${line}`).join('\n')}`)
 if (failures.length > 0) say(`\nfailed:\n${failures.map((line) => `  ${line}`).join('\n')}`)
