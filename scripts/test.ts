@@ -82,7 +82,10 @@ await runAll(
   files.filter((file) => !runsAlone(file)),
   width,
 )
-await runAll(files.filter((file) => file.endsWith('.kill.test.ts')), 2)
+await runAll(
+  files.filter((file) => file.endsWith('.kill.test.ts')),
+  2,
+)
 await runAll(
   files.filter((file) => runsAlone(file) && !file.endsWith('.kill.test.ts')),
   1,

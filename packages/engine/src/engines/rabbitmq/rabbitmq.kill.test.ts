@@ -10,7 +10,7 @@ import { TestEngines } from './testing/brokers.ts'
 
 const broker = await startBroker()
 const s = streamName('s')
-const restarts = 6
+const restarts = 2
 
 /** Follows a stream and keeps the numbers of each writer; fails where an offset is left out. */
 const follow = async (log: StreamLog, until: (seen: ReadonlyMap<string, number[]>) => boolean) => {
