@@ -10,6 +10,9 @@ const codeOf = (error: unknown): string => {
 
 export const isLasting = (error: unknown): boolean => lasting.has(codeOf(error))
 
+/** Whether the connection was lost, or the broker went: what a new connection may do better. Faults of use have no code. */
+export const mayPass = (error: unknown): boolean => codeOf(error) !== '' && !isLasting(error)
+
 /** Whether the broker has no queue of that name, and not only none that it can reach now. */
 export const isNoQueue = (error: unknown): boolean =>
   codeOf(error) === 'NOT_FOUND' && error instanceof Error && /no queue/i.test(error.message)

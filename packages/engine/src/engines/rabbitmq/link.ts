@@ -1,5 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { type Channel, Connection } from 'rabbitmq-client'
-import { brokerError, isLasting } from './failures.ts'
+import { brokerError, isLasting, mayPass } from './failures.ts'
 
 const closeMs = 2_000
 /** Where the content type of a message is found. */
@@ -19,6 +20,7 @@ export class Link {
   readonly #connection: Connection
   readonly #timeoutMs: number
   #failure: unknown
+  #isClosed = false
   /** Told of each connection, the first one too. */
   onConnected: () => void = () => {}
 
@@ -38,7 +40,10 @@ export class Link {
     this.#connection.on('error', (error: unknown) => {
       this.#failure = error
     })
-    this.#connection.on('connection', () => this.onConnected())
+    this.#connection.on('connection', () => {
+      this.#failure = undefined
+      this.onConnected()
+    })
   }
 
   /** Throws LOG_UNAVAILABLE: at once where the broker refuses, else when `timeoutMs` have passed. */
@@ -59,17 +64,22 @@ export class Link {
     }
   }
 
-  /** A channel. Throws LOG_UNAVAILABLE where there is no connection within `timeoutMs`. */
+  /** A channel. Throws LOG_UNAVAILABLE where there is no connection within `timeoutMs`, and at once where the broker refuses. */
   async channel(): Promise<Channel> {
-    try {
-      const channel = await this.#connection.acquire({ emitErrorsFromChannel: true })
-      // Whoever uses it is told by what it awaits.
-      channel.on('error', () => {})
-      keepBytes(channel)
-      return channel
-    } catch (error) {
-      throw brokerError(this.#failure ?? error, this.where)
-    }
+    const end = performance.now() + this.#timeoutMs
+    for (;;)
+      try {
+        const channel = await this.#connection.acquire({ emitErrorsFromChannel: true })
+        // Whoever uses it is told by what it awaits.
+        channel.on('error', () => {})
+        keepBytes(channel)
+        return channel
+      } catch (error) {
+        // The client waits for a connection, but not for another where one is lost while the channel is being opened.
+        if (this.#isClosed || !mayPass(error) || performance.now() > end)
+          throw brokerError(this.#failure ?? error, this.where)
+        await pause(firstRetryMs)
+      }
   }
 
   /** Does something on a channel of its own. */
@@ -83,6 +93,7 @@ export class Link {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, closeMs)
