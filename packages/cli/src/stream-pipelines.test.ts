@@ -155,6 +155,20 @@ pipelines:
     assert.match(refused.stderr, /left by another stream/)
   })
 
+  it('a place that retention has passed is told, and nothing is left out in silence', async () => {
+    await good(['streams', 'create', 'short'])
+    await good(['publish', 'short', '{"n":1}'])
+    const out = await good(['streamer', 'stream', '--stream', 'short'])
+    const { value } = JSON.parse(out.trimEnd().split('\n').at(-1) as string) as { value: unknown }
+    writeFileSync(join(folder.path, 'short.json'), JSON.stringify(value))
+    for (const n of [2, 3, 4]) await good(['publish', 'short', `{"n":${n}}`])
+    await good(['streams', 'trim', 'short', 'offset:3'])
+    const late = await run(['streamer', 'stream', '--stream', 'short', '--state', 'short.json'])
+    assert.equal(late.code, 65, late.stderr)
+    assert.match(late.stderr, /LOG_OFFSET_TRIMMED/)
+    assert.equal(late.stdout, '')
+  })
+
   it('bare records become one substream, what no object is a value', async () => {
     await good(['streams', 'create', 'readings'])
     writeFileSync(join(folder.path, 'readings.jsonl'), '{"t":21.50}\n[1,2]\n"x"\n')

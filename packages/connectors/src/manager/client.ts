@@ -41,6 +41,9 @@ export const managerSettings: {
 }
 export type ManagerSettings = ConfigOf<typeof managerSettings>
 
+/** The largest record that a stream takes is 64 MiB, and as a line of JSON it may be somewhat more. */
+const maxResponseBytes = 128 * 1024 * 1024
+
 /** Records that are messages of the format, one a record: what the `stream` persister makes, and the streamer hands on. */
 export const messagesType = 'application/vnd.millrace.messages+json'
 
@@ -61,6 +64,7 @@ export const managerClient = (config: ManagerSettings, around: Around): HttpClie
     what: 'the manager',
     signal: around.signal,
     log: around.log,
+    maxResponseBytes,
     retry: { attempts: config.tries },
     timeouts: { headersMs: config.timeoutSeconds * 1000, idleMs: config.timeoutSeconds * 1000 },
   })

@@ -180,9 +180,17 @@ class Reading {
     }
   }
 
-  #ask(): Promise<PageRead> {
+  async #ask(): Promise<PageRead> {
     const { client, stream } = this.#opened
-    return page(client, stream, { from: `offset:${this.#place.offset}`, limit: this.#ctx.config.pageRecords })
+    const asked = this.#place.offset
+    try {
+      return await page(client, stream, { from: `offset:${asked}`, limit: this.#ctx.config.pageRecords })
+    } catch (e) {
+      if (statusOf(e) !== 410) throw e
+      // Retention went past the reader while it read.
+      const { first } = await boundsOf(client, stream)
+      throw new MillraceError('LOG_OFFSET_TRIMMED', { stream: stream.name, asked, first }, { cause: e })
+    }
   }
 
   /** Finds where to begin, and writes the schemas that are in force there. */
