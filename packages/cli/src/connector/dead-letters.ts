@@ -1,7 +1,6 @@
 import { type DeadLetter, isMillraceError } from '@millrace/sdk'
-import { openStore, type RunRecord, type Store } from '@millrace/server'
+import type { RunRecord, Store } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
-import { storeFolder } from '../project/store.ts'
 
 /** Where a persister that stands alone in a pipe keeps what it set aside. */
 export interface StandaloneLetters {
@@ -18,14 +17,25 @@ const pipeName = 'pipe-to-'
 export const isOfPipe = (run: Pick<RunRecord, 'pipeline' | 'place'>): boolean =>
   run.place === undefined && run.pipeline.startsWith(pipeName)
 
+/** Loaded with the first dead letter: a persister in a pipe starts without the runner and what reads projects. */
+const openHere = async (cwd: string): Promise<Store> => {
+  const [{ openStore }, { storeFolder }] = await Promise.all([
+    import('@millrace/server'),
+    import('../project/store.ts'),
+  ])
+  return openStore(storeFolder(cwd))
+}
+
 /** Keeps dead letters in the store of the project, or of the working folder. The store is opened at the first of them. */
 export const standaloneLetters = (persister: string, context: CommandContext): StandaloneLetters => {
+  let opening: Promise<Store> | undefined
   let store: Store | undefined
   let run: string | undefined
   let kept = 0
   let pipeline = `${pipeName}${persister.replaceAll(/[^A-Za-z0-9_.-]+/g, '-')}`
-  const begin = (): { readonly store: Store; readonly run: string } => {
-    store ??= openStore(storeFolder(context.cwd))
+  const begin = async (): Promise<{ readonly store: Store; readonly run: string }> => {
+    opening ??= openHere(context.cwd)
+    store = await opening
     if (run === undefined) {
       const at = (name: string): string =>
         (store as Store).beginRun({ pipeline: name, destination: name, mode: 'override' }).run.id
@@ -45,7 +55,7 @@ export const standaloneLetters = (persister: string, context: CommandContext): S
       return pipeline
     },
     keep: async (letters) => {
-      const open = begin()
+      const open = await begin()
       open.store.commit({ run: open.run, books: {}, deadLetters: letters })
       kept += letters.length
     },

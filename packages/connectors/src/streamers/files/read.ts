@@ -27,12 +27,16 @@ import {
 } from './csv-rows.ts'
 import { CsvLines } from './csv-lines.ts'
 import { jsonBlock } from './json-lines.ts'
-import { ParquetSource } from './parquet.ts'
 import { type FilePosition, positionsOf, startOf, versionOf } from './positions.ts'
 import { joined } from './schemas.ts'
 import { type Fits, fitsOf } from './fits.ts'
+import type { ParquetSource } from './parquet.ts'
 import type { FilesSettings } from './settings.ts'
 import type { SourceFile } from './sources.ts'
+
+/** Its library of 60 MB is loaded by those only who have such a file. */
+const openParquet = async (file: SourceFile): Promise<ParquetSource> =>
+  await (await import('./parquet.ts')).ParquetSource.open(file)
 
 /** The schema is made from the beginning of so many files of a substream, so many bytes of each. */
 const sampleFiles = 10
@@ -61,7 +65,7 @@ export const schemaOfGroup = async (group: readonly SourceFile[], settings: File
   let inferred: JsonObject | undefined
   for (const file of group.slice(0, sampleFiles)) {
     if (file.format === 'parquet') {
-      using source = await ParquetSource.open(file)
+      using source = await openParquet(file)
       inferred = inferred === undefined ? source.schema : joined(inferred, source.schema)
       continue
     }
@@ -262,7 +266,7 @@ class GroupReading {
 
   /** Parquet is not appended to: a place in it is a number of rows of this version of the file. */
   async *parquet(file: SourceFile, from: number): AsyncGenerator<Yielded, void, undefined> {
-    using source = await ParquetSource.open(file)
+    using source = await openParquet(file)
     this.#learn(joined(this.#schema, source.schema))
     yield* this.#declared()
     let rows = from
