@@ -1,10 +1,10 @@
 /** Measures one subject in this process and says so on descriptor 3. Started by harness.ts. */
 import { writeSync } from 'node:fs'
 import type { DataFiles, Sample } from './harness.ts'
-import { scenarios } from './scenarios/index.ts'
+import { loadScenario } from './scenarios/index.ts'
 
 const [scenarioName, subjectName, data] = process.argv.slice(2) as [string, string, string]
-const subject = scenarios.find((s) => s.name === scenarioName)?.subjects.find((s) => s.name === subjectName)
+const subject = (await loadScenario(scenarioName))?.subjects.find((s) => s.name === subjectName)
 if (subject === undefined) throw new Error(`no subject ${scenarioName}/${subjectName}`)
 const files = JSON.parse(data) as DataFiles
 

@@ -9,15 +9,20 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeData } from './data.ts'
 import { type Claim, measure, type Result, rate, type Scenario } from './harness.ts'
-import { scenarios } from './scenarios/index.ts'
+import { loadScenario, scenarioNames } from './scenarios/index.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { records: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '3' } },
 })
-const chosen = positionals.length === 0 ? scenarios : scenarios.filter((s) => positionals.includes(s.name))
+const wanted = scenarioNames.filter((name) => positionals.length === 0 || positionals.includes(name))
+if (wanted.length === 0) {
+  console.error(`no such scenario; there are: ${scenarioNames.join(', ')}`)
+  process.exit(64)
+}
+const chosen = (await Promise.all(wanted.map(loadScenario))).filter((s) => s !== undefined)
 if (chosen.length === 0) {
-  console.error(`no such scenario; there are: ${scenarios.map((s) => s.name).join(', ')}`)
+  console.error(`what it measures against is not there: ${wanted.join(', ')}`)
   process.exit(64)
 }
 

@@ -1,37 +1,32 @@
 import type { Scenario } from '../harness.ts'
-import { filesStreamer, parquetPersister } from './lake.ts'
-import { manager } from './manager.ts'
-import { duckdbPersister, jsonlPersister, sqlitePersister } from './persisters.ts'
-import { postgresPersister } from './postgres.ts'
-import { postgresStreamer } from './postgres-source.ts'
-import { convert, git, pipeline, source } from './programs.ts'
-import { reader } from './reader.ts'
-import { s3Scenarios } from './s3.ts'
-import { singer } from './singer.ts'
-import { startup } from './startup.ts'
-import { stitch } from './stitch.ts'
-import { streams } from './streams.ts'
-import { streamsRabbitmq } from './streams-rabbitmq.ts'
 
-/** All scenarios, in the order of the page. A new one is a file and a line here. */
-export const scenarios: readonly Scenario[] = [
-  reader,
-  convert,
-  source,
-  jsonlPersister,
-  sqlitePersister,
-  duckdbPersister,
-  postgresPersister,
-  parquetPersister,
-  filesStreamer,
-  ...s3Scenarios,
-  git,
-  pipeline,
-  singer,
-  startup,
-  postgresStreamer,
-  stitch,
-  streams,
-  streamsRabbitmq,
-  manager,
-]
+/**
+ * All scenarios by name, in the order of the page. A new one is a file and a line here. A process that measures loads one of
+ * them only: the libraries of the others would fill its heap.
+ */
+const loaders: Readonly<Record<string, () => Promise<Scenario | undefined>>> = {
+  reader: async () => (await import('./reader.ts')).reader,
+  convert: async () => (await import('./programs.ts')).convert,
+  source: async () => (await import('./programs.ts')).source,
+  jsonl: async () => (await import('./persisters.ts')).jsonlPersister,
+  sqlite: async () => (await import('./persisters.ts')).sqlitePersister,
+  duckdb: async () => (await import('./persisters.ts')).duckdbPersister,
+  postgres: async () => (await import('./postgres.ts')).postgresPersister,
+  parquet: async () => (await import('./lake.ts')).parquetPersister,
+  files: async () => (await import('./lake.ts')).filesStreamer,
+  s3: async () => (await import('./s3.ts')).s3Scenarios[0],
+  git: async () => (await import('./programs.ts')).git,
+  pipeline: async () => (await import('./programs.ts')).pipeline,
+  singer: async () => (await import('./singer.ts')).singer,
+  startup: async () => (await import('./startup.ts')).startup,
+  'postgres-source': async () => (await import('./postgres-source.ts')).postgresStreamer,
+  stitch: async () => (await import('./stitch.ts')).stitch,
+  streams: async () => (await import('./streams.ts')).streams,
+  'streams-rabbitmq': async () => (await import('./streams-rabbitmq.ts')).streamsRabbitmq,
+  manager: async () => (await import('./manager.ts')).manager,
+}
+
+export const scenarioNames: readonly string[] = Object.keys(loaders)
+
+/** Undefined where there is none of that name, or where what it needs is not there. */
+export const loadScenario = async (name: string): Promise<Scenario | undefined> => await loaders[name]?.()
