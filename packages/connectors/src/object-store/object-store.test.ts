@@ -8,7 +8,8 @@ import { isMillraceError, type MillraceError } from '@millrace/sdk'
 import { type S3Access, startS3 } from '../testing/services/s3.ts'
 import { freePort } from '@millrace/sdk/testing'
 import { ObjectStore } from './store.ts'
-import { ObjectUpload, partBytes } from './upload.ts'
+import { partBytes } from './spare-parts.ts'
+import { ObjectUpload } from './upload.ts'
 
 const server = await startS3()
 after(() => server[Symbol.asyncDispose]())

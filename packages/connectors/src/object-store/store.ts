@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream'
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
 import { type Side, nameOf, statusOf, storeFault } from './faults.ts'
 import type { StoreSettings } from './settings.ts'
+import { SpareParts } from './spare-parts.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
 
@@ -57,6 +58,9 @@ export class ObjectStore implements Disposable {
   readonly #signal: AbortSignal | undefined
   /** Whether the service knows If-None-Match: it does until it says no. */
   #knowsConditions = true
+
+  /** What uploads to this store fill. */
+  readonly spareParts: SpareParts = new SpareParts()
 
   private constructor(sdk: Sdk, client: S3Client, options: StoreOptions) {
     this.#sdk = sdk

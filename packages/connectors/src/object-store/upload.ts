@@ -1,8 +1,7 @@
 /** One object on its way: small ones in one request, larger ones in parts, several at once. */
+import { partBytes } from './spare-parts.ts'
 import type { ObjectStore, UploadedPart } from './store.ts'
 
-/** Parts but the last may not be smaller than 5 MiB. */
-export const partBytes: number = 8 * 1024 * 1024
 const firstBytes = 64 * 1024
 /** Parts on their way at once, of one object. */
 const maxSending = 3
@@ -56,13 +55,16 @@ export class ObjectUpload {
   #room(bytes: number): void {
     const needed = Math.min(partBytes, this.#at + bytes)
     if (needed <= this.#part.length) return
-    const bigger = Buffer.allocUnsafeSlow(Math.min(partBytes, Math.max(needed, this.#part.length * 2, firstBytes)))
+    const bigger =
+      this.#store.spareParts.take() ??
+      Buffer.allocUnsafeSlow(Math.min(partBytes, Math.max(needed, this.#part.length * 2, firstBytes)))
     this.#part.copy(bigger, 0, 0, this.#at)
     this.#part = bigger
   }
 
   async #send(): Promise<void> {
-    const body = this.#part.subarray(0, this.#at)
+    const part = this.#part
+    const body = part.subarray(0, this.#at)
     this.#part = Buffer.alloc(0)
     this.#at = 0
     const uploadId = this.#uploadId ?? (await this.#store.beginUpload(this.key))
@@ -73,8 +75,9 @@ export class ObjectUpload {
     const sending: Promise<void> = this.#store
       .putPart(this.key, uploadId, { number, body })
       .then(
-        (part) => {
-          this.#parts.push(part)
+        (uploaded) => {
+          this.#parts.push(uploaded)
+          this.#store.spareParts.give(part)
         },
         (reason: unknown) => {
           this.#failure ??= { reason }

@@ -15,6 +15,8 @@ export class LineObject {
   #piece: Buffer = Buffer.allocUnsafeSlow(firstBytes)
   #at = 0
   #sending: Promise<void> = Promise.resolve()
+  /** The piece that was sent last: filled again once that is done. Fresh memory would cost more than what is done with it. */
+  #sent: Buffer = Buffer.alloc(0)
   rows = 0
 
   constructor(store: ObjectStore, key: string, compression: Compression) {
@@ -28,7 +30,7 @@ export class LineObject {
 
   /** Bytes that wait in memory. */
   get waitingBytes(): number {
-    return this.#piece.length + this.#upload.waitingBytes
+    return this.#piece.length + this.#sent.length + this.#upload.waitingBytes
   }
 
   /** Takes records; they may be changed once this has resolved. */
@@ -55,11 +57,12 @@ export class LineObject {
   /** Begins to send what was filled in, behind what is on its way. */
   async #spill(): Promise<void> {
     if (this.#at === 0) return
-    const filled = this.#piece.subarray(0, this.#at)
-    this.#piece = Buffer.allocUnsafeSlow(pieceBytes)
-    this.#at = 0
     await this.#sending
-    this.#sending = this.#send(filled)
+    const filled = this.#piece
+    this.#sending = this.#send(filled.subarray(0, this.#at))
+    this.#piece = this.#sent.length === 0 ? Buffer.allocUnsafeSlow(pieceBytes) : this.#sent
+    this.#sent = filled
+    this.#at = 0
     // Told where it is waited for; until then it is not unheard of.
     this.#sending.catch(() => {})
   }
