@@ -1,17 +1,38 @@
 import { createReadStream, fstatSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { isatty } from 'node:tty'
 import { MillraceError, systemCode } from '@millrace/sdk'
 
 const fileChunkBytes = 256 * 1024
+/** After less than this, what comes next is waited for a moment. */
+const smallBytes = 32 * 1024
+const gatherMs = 1
 
 /** The bytes of a file, or of stdin where none is named. */
 export const messageInput = (file: string | undefined, cwd: string): AsyncIterable<Uint8Array> => {
   if (file !== undefined && file !== '-') return fileInput(resolve(cwd, file), file)
-  if (process.stdin.isTTY === true) process.stderr.write('Reading messages from this terminal; Ctrl-D ends them.\n')
+  if (isatty(0)) process.stderr.write('Reading messages from this terminal; Ctrl-D ends them.\n')
+  const stdin = fstatSync(0)
+  if (stdin.isFIFO() || stdin.isSocket()) return pipeInput()
   // A file handed over as stdin is read in larger pieces than Node would.
-  return fstatSync(0).isFile()
+  return stdin.isFile()
     ? createReadStream('', { fd: 0, autoClose: false, highWaterMark: fileChunkBytes })
     : process.stdin
+}
+
+/**
+ * Many programs write a line or 8 KiB at a time. Read as they come, each piece costs as much as fifty records do; left in the
+ * pipe for a millisecond they come together, and a program that writes quickly is never waited for.
+ */
+async function* pipeInput(): AsyncGenerator<Uint8Array, void, undefined> {
+  const { Socket } = await import('node:net')
+  // It takes nothing out of the pipe that nobody has asked for.
+  const input = new Socket({ fd: 0, readable: true, writable: false, readableHighWaterMark: 1 } as object)
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    yield chunk
+    if (chunk.length < smallBytes) await pause(gatherMs)
+  }
 }
 
 async function* fileInput(path: string, shownAs: string): AsyncGenerator<Uint8Array, void, undefined> {
