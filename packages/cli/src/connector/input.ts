@@ -5,9 +5,12 @@ import { isatty } from 'node:tty'
 import { MillraceError, systemCode } from '@millrace/sdk'
 
 const fileChunkBytes = 256 * 1024
-/** After less than this, what comes next is waited for a moment. */
+/** After a piece that is smaller, what comes next is waited for a moment, from a program that writes more slowly than this. */
 const smallBytes = 32 * 1024
+const fastBytesPerMs = 32 * 1024
 const gatherMs = 1
+/** How fast it writes is measured over so long. */
+const measureMs = 10
 
 /** The bytes of a file, or of stdin where none is named. */
 export const messageInput = (file: string | undefined, cwd: string): AsyncIterable<Uint8Array> => {
@@ -23,15 +26,26 @@ export const messageInput = (file: string | undefined, cwd: string): AsyncIterab
 
 /**
  * Many programs write a line or 8 KiB at a time. Read as they come, each piece costs as much as fifty records do; left in the
- * pipe for a millisecond they come together, and a program that writes quickly is never waited for.
+ * pipe for a millisecond they come together. The pipe has room for what a slow program writes meanwhile, and a fast one is never
+ * waited for.
  */
 async function* pipeInput(): AsyncGenerator<Uint8Array, void, undefined> {
   const { Socket } = await import('node:net')
   // It takes nothing out of the pipe that nobody has asked for.
   const input = new Socket({ fd: 0, readable: true, writable: false, readableHighWaterMark: 1 } as object)
+  let isSlow = false
+  let bytes = 0
+  let since = performance.now()
   for await (const chunk of input as AsyncIterable<Buffer>) {
     yield chunk
-    if (chunk.length < smallBytes) await pause(gatherMs)
+    bytes += chunk.length
+    const ms = performance.now() - since
+    if (ms >= measureMs) {
+      isSlow = bytes < fastBytesPerMs * ms
+      bytes = 0
+      since += ms
+    }
+    if (isSlow && chunk.length < smallBytes) await pause(gatherMs)
   }
 }
 
