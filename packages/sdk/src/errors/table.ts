@@ -66,6 +66,7 @@ export const errorCodes = [
   'LOG_OFFSET_TRIMMED',
   'LOG_OFFSET_AHEAD',
   'LOG_UNAVAILABLE',
+  'LOG_REFUSED',
   'LOG_FULL',
   'LOG_DAMAGED',
   'CONTROL_UNAVAILABLE',
@@ -423,7 +424,11 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   LOG_UNAVAILABLE: later(exitCodes.unavailable, 503)(
     (d) => `${d['what']}: ${d['why']}`,
-    () => 'Check that the log of the streams is there and may be read and written; try again.',
+    (d) => String(d['fix'] ?? 'Check that the log of the streams is there and may be read and written; try again.'),
+  ),
+  LOG_REFUSED: afterFix(exitCodes.settings, 503)(
+    (d) => `${d['what']}: ${d['why']}`,
+    (d) => String(d['fix'] ?? 'Check the url of the log and what its user may do there.'),
   ),
   LOG_FULL: later(exitCodes.later, 507)(
     (d) => `${d['what']}: no space left (${d['why']})`,

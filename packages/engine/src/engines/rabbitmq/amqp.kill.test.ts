@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, it } from 'node:test'
+import { describeError, isMillraceError } from '@millrace/sdk'
 import { startBroker } from '@millrace/sdk/testing'
 import type { Channel } from 'rabbitmq-client'
 import { RecordBatch } from '../../record-batch.ts'
@@ -9,7 +10,7 @@ import type { StreamLog } from '../../stream-log.ts'
 import { streamLogSuite } from '../../testing/index.ts'
 import { offset, type StreamName, streamName } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
-import type { RabbitEngine } from './index.ts'
+import { RabbitEngine } from './index.ts'
 import { TestEngines } from './testing/brokers.ts'
 
 // Its own: the names of exchanges are the names of streams, and the broker is ended.
@@ -150,6 +151,28 @@ describe('streams shared over AMQP', { skip: broker.skip }, () => {
     await channel.queueDeclare({ queue, passive: true })
     await channel.queueDelete({ queue })
     await channel.close()
+  })
+
+  it('tells a user who may not do it what is not allowed, and does not wait', async () => {
+    await broker.control('add_user', 'reader', 's3cr3t')
+    await broker.control('set_permissions', 'reader', '^nothing$', '^nothing$', '.*')
+    const url = broker.url.replace('guest:guest', 'reader:s3cr3t')
+    const opened = RabbitEngine.open({ url, now: () => new Date(), prefix: engines.prefix(), timeoutMs: 20_000 })
+    await assert.rejects(opened, (e) => {
+      assert.ok(isMillraceError(e))
+      assert.match(describeError(e), /access to queue .* refused for user 'reader'/)
+      assert.doesNotMatch(describeError(e), /s3cr3t/)
+      return e.code === 'LOG_REFUSED' && e.exitCode === 78
+    })
+    // A shared stream whose exchange somebody else made in another way.
+    await using engine = await engines.open({ prefix: engines.prefix() })
+    const name = unique()
+    await engines.client.exchangeDeclare({ exchange: `streams.${name}`, type: 'topic', durable: true })
+    await assert.rejects(engine.create(name, {}, shared), (e) => {
+      assert.ok(isMillraceError(e))
+      assert.match(e.message, /inequivalent arg/)
+      return e.code === 'LOG_REFUSED'
+    })
   })
 
   it('stands behind its exchange again after each end of the broker; of what we appended nothing is lost or double', {

@@ -3,7 +3,7 @@
  * streams at once.
  */
 import { randomBytes } from 'node:crypto'
-import { MillraceError } from '@millrace/sdk'
+import { brokerUrlProblem, MillraceError } from '@millrace/sdk'
 import { StreamEngine } from '../../stream-engine.ts'
 import type { StreamLog } from '../../stream-log.ts'
 import type { CreateOptions, EngineSupports, Retention, StreamName } from '../../types.ts'
@@ -55,9 +55,16 @@ export class RabbitEngine extends StreamEngine {
     void this.#prepareAll()
   }
 
-  /** Connects, and makes the registry of streams where it is not there. Throws LOG_UNAVAILABLE. */
+  /** Connects, and makes the registry of streams where it is not there. Throws CONFIG_INVALID, LOG_REFUSED and LOG_UNAVAILABLE. */
   static async open(options: RabbitEngineOptions): Promise<RabbitEngine> {
     const { url, now, prefix = 'millrace', compress = false, timeoutMs = defaultTimeoutMs } = options
+    const problem = brokerUrlProblem(url)
+    if (problem !== undefined)
+      throw new MillraceError('CONFIG_INVALID', {
+        what: 'the log of the streams',
+        problems: [problem],
+        fix: 'Correct --log-url.',
+      })
     const modules = await load()
     const link = new modules.Link(url, timeoutMs)
     await link.connect()

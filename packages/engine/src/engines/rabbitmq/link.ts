@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Channel, Connection } from 'rabbitmq-client'
+import { brokerName } from '@millrace/sdk'
 import { brokerError, isLasting, mayPass } from './failures.ts'
 
 const closeMs = 2_000
@@ -25,9 +26,7 @@ export class Link {
   onConnected: () => void = () => {}
 
   constructor(url: string, timeoutMs: number) {
-    const { hostname, port, protocol, pathname } = new URL(url)
-    const vhost = decodeURIComponent(pathname.slice(1)) || '/'
-    this.where = `broker ${hostname}:${port || (protocol === 'amqps:' ? 5671 : 5672)} vhost ${vhost}`
+    this.where = brokerName(url)
     this.#timeoutMs = timeoutMs
     this.#connection = new Connection({
       url,
@@ -46,7 +45,7 @@ export class Link {
     })
   }
 
-  /** Throws LOG_UNAVAILABLE: at once where the broker refuses, else when `timeoutMs` have passed. */
+  /** Throws LOG_REFUSED at once, LOG_UNAVAILABLE when `timeoutMs` have passed. */
   async connect(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const refused = (error: unknown): void => {
@@ -64,7 +63,7 @@ export class Link {
     }
   }
 
-  /** A channel. Throws LOG_UNAVAILABLE where there is no connection within `timeoutMs`, and at once where the broker refuses. */
+  /** A channel. Throws LOG_UNAVAILABLE where there is no connection within `timeoutMs`, and LOG_REFUSED at once. */
   async channel(): Promise<Channel> {
     const end = performance.now() + this.#timeoutMs
     for (;;)

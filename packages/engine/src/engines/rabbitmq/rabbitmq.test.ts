@@ -186,17 +186,24 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
   it('tells in one line what is wrong with a broker, and no password', async () => {
     const { host } = new URL(broker.url)
     const port = await freePort()
-    for (const [url, words] of [
-      [`amqp://guest:s3cr3t@${host}`, /ACCESS_REFUSED/],
-      [`amqp://guest:guest@${host}/nowhere`, /vhost/],
-      [`amqp://guest:s3cr3t@127.0.0.1:${port}`, /nothing listens there/],
-    ] as const) {
-      const opened = RabbitEngine.open({ url, now: () => new Date(), timeoutMs: 1_500 })
-      await assert.rejects(opened, (e) => {
+    const cases = [
+      [`amqp://guest:s3cr3t@${host}`, 'LOG_REFUSED', /user or password were not accepted/],
+      [`amqp://guest:guest@${host}/nowhere`, 'LOG_REFUSED', /vhost nowhere not found/],
+      [`amqps://guest:s3cr3t@${host}`, 'LOG_REFUSED', /does not speak TLS there/],
+      [`amqp://guest:s3cr3t@127.0.0.1:${port}`, 'LOG_UNAVAILABLE', /nothing listens there/],
+      ['amqp://guest:s3%cr3t@localhost', 'CONFIG_INVALID', /a % that begins no escape/],
+    ] as const
+    for (const [url, wanted, words] of cases) {
+      const begun = performance.now()
+      await assert.rejects(RabbitEngine.open({ url, now: () => new Date(), timeoutMs: 1_500 }), (e) => {
         assert.ok(isMillraceError(e))
         assert.match(describeError(e), words)
         assert.doesNotMatch(describeError(e), /s3cr3t/)
-        return code('LOG_UNAVAILABLE')(e)
+        // Somebody has to change something: it is not waited for, nor to be tried again.
+        const isWaitedFor = wanted === 'LOG_UNAVAILABLE'
+        assert.deepEqual([e.retry, e.exitCode], isWaitedFor ? ['later', 69] : ['after-fix', 78])
+        assert.ok(isWaitedFor || performance.now() - begun < 1_400, 'it was told at once')
+        return code(wanted)(e)
       })
     }
   })

@@ -1,9 +1,10 @@
 /** RabbitMQ for tests: the broker that is there, or one of our own of Debian's package. */
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { answers, freePort, install, OwnServer } from './service.ts'
 
 const port = 5672
@@ -26,6 +27,8 @@ export interface OwnBroker extends Broker {
   readonly kill: () => Promise<void>
   /** Begins it again; resolves when it answers. */
   readonly start: () => Promise<void>
+  /** Does what an operator does with `rabbitmqctl`. */
+  readonly control: (...args: readonly string[]) => Promise<void>
 }
 
 const isThere = (): boolean => spawnSync('sh', ['-c', 'test -x /usr/lib/rabbitmq/bin/rabbitmq-server']).status === 0
@@ -36,6 +39,7 @@ const none: OwnBroker = {
   stop: async () => {},
   kill: async () => {},
   start: async () => {},
+  control: async () => {},
   [Symbol.asyncDispose]: async () => {},
 }
 
@@ -53,6 +57,17 @@ export const startBroker = async (config: readonly string[] = []): Promise<OwnBr
   writeFileSync(join(folder, 'rabbitmq.conf'), [`listeners.tcp.1 = ${host}:${own}`, ...config, ''].join('\n'))
   writeFileSync(join(folder, 'plugins'), '[].\n')
   const pidFile = join(folder, 'pid')
+  const env = {
+    HOME: folder,
+    ERL_EPMD_PORT: String(mapper),
+    RABBITMQ_NODENAME: `millrace_${randomBytes(4).toString('hex')}@localhost`,
+    RABBITMQ_DIST_PORT: String(distribution),
+    RABBITMQ_MNESIA_BASE: join(folder, 'data'),
+    RABBITMQ_LOG_BASE: join(folder, 'log'),
+    RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
+    RABBITMQ_PID_FILE: pidFile,
+  }
   const server = new OwnServer({
     // The mapper of ports is a daemon of the broker's own, and goes with it.
     command: [
@@ -62,17 +77,7 @@ export const startBroker = async (config: readonly string[] = []): Promise<OwnBr
     ],
     folder,
     signal: 'TERM',
-    env: {
-      HOME: folder,
-      ERL_EPMD_PORT: String(mapper),
-      RABBITMQ_NODENAME: `millrace_${randomBytes(4).toString('hex')}@localhost`,
-      RABBITMQ_DIST_PORT: String(distribution),
-      RABBITMQ_MNESIA_BASE: join(folder, 'data'),
-      RABBITMQ_LOG_BASE: join(folder, 'log'),
-      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
-      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
-      RABBITMQ_PID_FILE: pidFile,
-    },
+    env,
   })
   const ready = async (): Promise<void> => {
     for (const end = performance.now() + startMs; !(await answers(own)); ) {
@@ -97,6 +102,12 @@ export const startBroker = async (config: readonly string[] = []): Promise<OwnBr
     start: async () => {
       await server.start()
       await ready()
+    },
+    control: async (...args) => {
+      await promisify(execFile)('/usr/lib/rabbitmq/bin/rabbitmqctl', args, {
+        env: { ...process.env, ...env },
+        cwd: '/',
+      })
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
