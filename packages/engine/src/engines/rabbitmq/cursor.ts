@@ -71,6 +71,11 @@ export class Cursor {
     else await this.#arrivals.wait(signal, maxMs)
   }
 
+  /** Ends a {@link wait} for nothing. */
+  nudge(): void {
+    this.#arrivals.wake()
+  }
+
   /**
    * Whether all messages that the queue holds now were taken. The broker answers a question behind all that it could send
    * before it, so what is not here with the answer is not there.

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Channel, Connection } from 'rabbitmq-client'
-import { brokerName } from '@millrace/sdk'
+import { brokerName, gatherWrites } from '@millrace/sdk'
 import { brokerError, isLasting, mayPass } from './failures.ts'
 
 const closeMs = 2_000
@@ -36,6 +36,7 @@ export class Link {
       retryHigh: lastRetryMs,
       frameMax: maxFrame,
     })
+    gatherWrites(this.#connection)
     this.#connection.on('error', (error: unknown) => {
       this.#failure = error
     })

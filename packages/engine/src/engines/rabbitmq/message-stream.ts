@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import { isMillraceError, MillraceError } from '@millrace/sdk'
 import type { Channel } from 'rabbitmq-client'
 import { cut } from '../../cut.ts'
@@ -39,7 +40,6 @@ export class MessageStream {
   readonly #ring: Ring = { batches: [] }
   readonly #readers: Reader[] = []
   readonly #grown = new Waiters()
-  readonly #turns = new Waiters()
   readonly #closing = new AbortController()
   #fold: MessageFold | undefined
   #tail: Cursor | undefined
@@ -287,7 +287,7 @@ export class MessageStream {
 
   #need(isNeeded: boolean): void {
     this.#needed += isNeeded ? 1 : -1
-    if (this.#needed === 0) this.#turns.wake()
+    if (this.#needed === 0) this.#tail?.nudge()
     else this.#watch()
   }
 
@@ -301,16 +301,22 @@ export class MessageStream {
       while (this.#needed > 0 && !signal.aborted) {
         const tail = this.#tail as Cursor
         this.#drain(tail)
-        const stop = new AbortController()
-        const either = AbortSignal.any([signal, stop.signal])
-        await Promise.race([tail.wait(either), this.#turns.wait(either)]).finally(() => stop.abort())
+        await tail.wait(signal)
+        // The client hands out what came together in one turn, message by message.
+        await immediate()
       }
     }
+    let isDone = false
     void loop()
+      .then(() => {
+        isDone = true
+      })
       .catch(() => {})
       .finally(() => {
         this.#isWatching = false
         this.#grown.wake()
+        // Somebody may have asked for it while it was ending.
+        if (isDone && this.#needed > 0 && !signal.aborted) this.#watch()
       })
   }
 }
