@@ -55,6 +55,8 @@ const run = async (settings: JsonObject, input: Iterable<string> | AsyncIterable
   })
   return { states, error }
 }
+/** A queue of twenty messages that says no to more. */
+const atLimit = { 'x-max-length': 20, 'x-overflow': 'reject-publish' } as const
 const idsOf = (messages: readonly { readonly body: Buffer }[]): unknown[] =>
   messages.map((m) => (JSON.parse(m.body.toString()) as JsonObject)['id'])
 
@@ -188,22 +190,83 @@ describe('amqp', { skip: rabbit.skip }, () => {
     assert.deepEqual([states, error?.code, error?.exitCode], [[], 'DESTINATION_UNAVAILABLE', 69])
   })
 
+  test('a queue at its limit is waited for, and what it refused is sent again, once', async () => {
+    const queue = rabbit.name()
+    await rabbit.client.queueDeclare({ queue, durable: true, arguments: atLimit })
+    const taken: unknown[] = []
+    const consumer = rabbit.client.createConsumer(
+      { queue, queueOptions: { passive: true }, qos: { prefetchCount: 5 } },
+      (message) => {
+        taken.push((message.body as JsonObject)['id'])
+      },
+    )
+    consumer.on('error', (e) => assert.fail(e))
+    const { states, error } = await run({ queue, maxUnconfirmed: 50, tries: 20 }, [schema, things(0, 500), state(1)])
+    assert.deepEqual([states, error], [['1'], undefined])
+    while (taken.length < 500) await new Promise((again) => setImmediate(again))
+    await consumer.close()
+    assert.deepEqual([taken.length, new Set(taken).size], [500, 500])
+  })
+
+  test('a queue that stays at its limit ends the run, with the state before', async () => {
+    const queue = rabbit.name()
+    await rabbit.client.queueDeclare({ queue, durable: true, arguments: atLimit })
+    const input = async function* (): AsyncGenerator<string> {
+      yield schema + things(0, 10) + state(1)
+      while ((await rabbit.client.queueDeclare({ queue, passive: true })).messageCount < 10) await Promise.resolve()
+      yield things(10, 100) + state(2)
+    }
+    const { states, error } = await run({ queue }, input())
+    assert.deepEqual(
+      [states, error?.code, error?.retry, error?.exitCode],
+      [['1'], 'DESTINATION_UNAVAILABLE', 'later', 69],
+    )
+    assert.match(error?.message ?? '', /refused a message \(nack\): a queue is at its limit/)
+    assert.ok((await rabbit.drain(queue)).length >= 10)
+  })
+
+  test('what is declared is what was asked for', async () => {
+    const [queue, exchange] = [rabbit.name(), rabbit.name()]
+    const input = [schema, things(0, 3), state(1)]
+    const declare = true
+    assert.deepEqual((await run({ queue, declare, queueType: 'quorum' }, input)).states, ['1'])
+    await rabbit.client.queueDeclare({ queue, durable: true, arguments: { 'x-queue-type': 'quorum' } })
+    const fanout = { exchange, declare, exchangeType: 'fanout', durable: false, mandatory: false }
+    assert.deepEqual((await run(fanout, input)).states, ['1'])
+    await rabbit.client.exchangeDeclare({ exchange, type: 'fanout', durable: false })
+  })
+
   test('wrong settings are told in one line with the fix, and no password', async () => {
     const port = await freePort()
     const host = new URL(rabbit.url).host
     const queue = rabbit.name()
+    const fanout = rabbit.name()
+    await rabbit.client.exchangeDeclare({ exchange: fanout, type: 'fanout', durable: true })
+    const lasting = await rabbit.queue()
+    await rabbit.client.exchangeDeclare({ exchange: `streams.${lasting}`, type: 'fanout', durable: true })
     const cases: readonly (readonly [JsonObject, string, RegExp])[] = [
-      [{ url: `amqp://guest:s3cr3t@${host}`, queue }, 'DESTINATION_REFUSED', /ACCESS_REFUSED/],
-      [{ url: `amqp://guest:guest@${host}/s-nowhere`, queue }, 'DESTINATION_REFUSED', /vhost s-nowhere/],
+      [{ url: `amqp://guest:s3cr3t@${host}`, queue }, 'DESTINATION_REFUSED', /user or password were not accepted/],
+      [{ url: `amqp://guest:guest@${host}/s-nowhere`, queue }, 'DESTINATION_REFUSED', /vhost s-nowhere not found/],
+      [{ url: `amqps://guest:s3cr3t@${host}`, queue }, 'DESTINATION_REFUSED', /does not speak TLS there/],
       [{ url: `amqp://guest:s3cr3t@127.0.0.1:${port}`, queue }, 'DESTINATION_UNAVAILABLE', /nothing listens there/],
       [{ queue }, 'DESTINATION_REFUSED', /no queue/],
       [{ exchange: rabbit.name() }, 'DESTINATION_REFUSED', /no exchange/],
+      [{ exchange: fanout, declare: true }, 'DESTINATION_REFUSED', /inequivalent arg 'type' for exchange/],
+      [{ queue: lasting, declare: true, durable: false }, 'DESTINATION_REFUSED', /inequivalent arg 'durable'/],
+      [{ stream: lasting }, 'DESTINATION_REFUSED', /inequivalent arg 'durable' for exchange/],
       [{}, 'CONFIG_INVALID', /exactly one of queue, exchange and stream/],
       [{ url: 'http://guest:s3cr3t@x', queue }, 'CONFIG_INVALID', /not a URL of amqp/],
+      [{ url: 'amqp://guest:s3%cr3t@x', queue }, 'CONFIG_INVALID', /a % that begins no escape/],
+      [{ url: 'amqp://guest:s3cr3t@x/a/b', queue }, 'CONFIG_INVALID', /virtual host with/],
+      [{ queue, caFile: '/nowhere/ca.pem' }, 'CONFIG_INVALID', /cannot be read/],
+      [{ queue, declare: true, durable: false, queueType: 'quorum' }, 'CONFIG_INVALID', /quorum is always durable/],
     ]
     for (const [settings, code, words] of cases) {
       const { states, error } = await run(settings, [schema, things(0, 1), state(1)])
       assert.deepEqual([states, error?.code], [[], code], JSON.stringify(error?.message))
+      // A wrong setting is not something that passes by itself.
+      const isWaitedFor = code === 'DESTINATION_UNAVAILABLE'
+      assert.deepEqual([error?.retry, error?.exitCode], isWaitedFor ? ['later', 69] : ['after-fix', 78])
       assert.match(error?.message ?? '', words)
     }
   })

@@ -1,11 +1,23 @@
-import { definePersister, flag, MillraceError, type Persister, type PersisterContext, text, whole } from '@millrace/sdk'
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import {
+  choice,
+  definePersister,
+  flag,
+  MillraceError,
+  type Persister,
+  type PersisterContext,
+  text,
+  whole,
+} from '@millrace/sdk'
 import type { Link } from './link.ts'
-import { placeFor, problemsOf } from './place.ts'
+import { exchangeTypes, placeFor, problemsOf, queueTypes } from './place.ts'
 
 const config = {
   url: text({
     doc: 'The broker, as amqp:// or amqps:// with user, password and virtual host',
     secret: true,
+    env: ['AMQP_URL'],
     example: 'amqp://user:password@localhost:5672/vhost',
   }),
   queue: text({
@@ -28,7 +40,13 @@ const config = {
     default: '{substream}',
     example: '{substream}.{country}',
   }),
-  declare: flag({ doc: 'Make the queue (durable) or exchange (durable, topic) where it is not there', default: false }),
+  declare: flag({ doc: 'Make the queue or exchange where it is not there; else it has to be there', default: false }),
+  exchangeType: choice(exchangeTypes, { doc: 'With declare: the type of the exchange', default: 'topic' }),
+  queueType: choice(queueTypes, {
+    doc: 'With declare: the type of the queue (else what the virtual host has as its default)',
+    optional: true,
+  }),
+  durable: flag({ doc: 'With declare: the queue or exchange outlives the broker', default: true }),
   mandatory: flag({ doc: 'Fail where a record reaches no queue, instead of losing it', default: true }),
   persistent: flag({ doc: 'Ask the broker to keep messages on disk in durable queues', default: true }),
   contentType: text({ doc: 'Content type of the messages', default: 'application/json' }),
@@ -36,8 +54,13 @@ const config = {
     doc: 'Give each message a header `key`: the values of its key properties as a JSON array',
     default: false,
   }),
+  caFile: text({
+    doc: 'For amqps: a file with the certificates (PEM) of those who may vouch for the broker, instead of those that are known here',
+    optional: true,
+    example: 'ca.pem',
+  }),
   maxUnconfirmed: whole({
-    doc: 'Messages under way that the broker has not confirmed',
+    doc: 'Messages under way that the broker has not confirmed; at most 16 MiB of them',
     default: 5_000,
     min: 1,
     max: 100_000,
@@ -59,17 +82,33 @@ const config = {
 type Context = PersisterContext<typeof config>
 
 const open = async (ctx: Context): Promise<Link> => {
-  const problems = problemsOf(ctx.config)
-  if (problems.length > 0)
+  const problems = [...problemsOf(ctx.config)]
+  const { url, timeoutSeconds, caFile } = ctx.config
+  const ca = caFile === undefined ? undefined : await certificatesIn(caFile)
+  if (typeof ca === 'string') problems.push(ca)
+  if (problems.length > 0 || typeof ca === 'string')
     throw new MillraceError('CONFIG_INVALID', {
       what: 'persister amqp',
       problems,
       fix: 'Give one of queue, exchange and stream, and a url like amqp://user:password@host:5672/vhost.',
     })
   const { Link } = await import('./link.ts')
-  const { url, timeoutSeconds } = ctx.config
-  return new Link({ url, timeoutMs: timeoutSeconds * 1_000 })
+  return new Link({ url, timeoutMs: timeoutSeconds * 1_000, ca })
 }
+
+/** The bytes of a file of certificates, or what is wrong with it. */
+const certificatesIn = async (file: string): Promise<Buffer | string> => {
+  try {
+    const bytes = await readFile(file)
+    new X509Certificate(bytes)
+    return bytes
+  } catch (error) {
+    const why = isMissing(error) ? 'cannot be read' : 'holds no certificate in PEM'
+    return `caFile ${file} ${why}`
+  }
+}
+
+const isMissing = (error: unknown): boolean => (error as { readonly syscall?: unknown }).syscall !== undefined
 
 /** Records to a queue or an exchange of an AMQP 0-9-1 broker (docs/reference/amqp.md). */
 export const amqp: Persister = definePersister({

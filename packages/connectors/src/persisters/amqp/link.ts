@@ -1,12 +1,17 @@
+import { brokerName, gatherWrites } from '@millrace/sdk'
 import { type Channel, Connection, type ReturnedMessage } from 'rabbitmq-client'
 import { brokerError } from './failures.ts'
 import type { Place } from './place.ts'
 
 const CLOSE_MS = 2_000
+/** What the broker allows by default; the client's own default cuts a large record into many. */
+const MAX_FRAME = 131_072
 
 export interface LinkOptions {
   readonly url: string
   readonly timeoutMs: number
+  /** Certificates, as PEM, of those who may vouch for a broker that is spoken to over TLS; undefined: those that Node knows. */
+  readonly ca: Buffer | undefined
 }
 
 /** One connection with one channel in confirm mode. It is not made again by itself: {@link open} does, from the beginning. */
@@ -16,6 +21,8 @@ export class Link {
   #channel: Channel | undefined
   onReturn: (message: ReturnedMessage) => void = () => {}
   onError: (error: unknown) => void = () => {}
+  /** Why the broker takes nothing at the moment, in its own words: an alarm of its memory or disk. */
+  blockedBy: string | undefined
 
   constructor(options: LinkOptions) {
     this.#o = options
@@ -23,18 +30,30 @@ export class Link {
 
   /** Host, port and virtual host, as an error names them. */
   get where(): string {
-    const url = new URL(this.#o.url)
-    const vhost = decodeURIComponent(url.pathname.split('/')[1] ?? '') || '/'
-    return `broker ${url.hostname}:${url.port || (url.protocol === 'amqps:' ? 5671 : 5672)} vhost ${vhost}`
+    return brokerName(this.#o.url)
   }
 
   /** Connects, once. Throws DESTINATION_REFUSED or DESTINATION_UNAVAILABLE. */
   async open(): Promise<Channel> {
     this.destroy()
-    const { url, timeoutMs } = this.#o
-    const connection = new Connection({ url, acquireTimeout: timeoutMs, connectionTimeout: timeoutMs })
-    this.#connection = connection
+    const { url, timeoutMs, ca } = this.#o
     try {
+      const connection = new Connection({
+        url,
+        acquireTimeout: timeoutMs,
+        connectionTimeout: timeoutMs,
+        frameMax: MAX_FRAME,
+        ...(ca === undefined || !url.startsWith('amqps:') ? {} : { tls: { ca } }),
+      })
+      this.#connection = connection
+      gatherWrites(connection)
+      this.blockedBy = undefined
+      connection.on('connection.blocked', (reason: unknown) => {
+        this.blockedBy = String(reason)
+      })
+      connection.on('connection.unblocked', () => {
+        this.blockedBy = undefined
+      })
       const channel = await new Promise<Channel>((resolve, reject) => {
         connection.on('error', (error: unknown) => {
           reject(error)
@@ -59,8 +78,11 @@ export class Link {
     if (channel === undefined) throw brokerError(new Error('not connected'), this.where)
     const { queue, exchange, make } = place
     try {
-      if (queue !== undefined) await channel.queueDeclare({ queue, durable: true, passive: make === undefined })
-      else if (make !== undefined) await channel.exchangeDeclare({ exchange, type: make, durable: make === 'topic' })
+      if (queue !== undefined) {
+        const kind = make?.is === 'queue' && make.type !== undefined ? { arguments: { 'x-queue-type': make.type } } : {}
+        await channel.queueDeclare({ queue, durable: make?.durable ?? true, passive: make === undefined, ...kind })
+      } else if (make?.is === 'exchange')
+        await channel.exchangeDeclare({ exchange, type: make.type, durable: make.durable })
       else if (exchange !== '') await channel.exchangeDeclare({ exchange, passive: true })
     } catch (error) {
       throw brokerError(error, this.where)

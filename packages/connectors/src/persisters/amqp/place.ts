@@ -1,4 +1,5 @@
 /** Where the messages of a substream go. */
+import { brokerUrlProblem } from '@millrace/sdk'
 
 export interface PlaceSettings {
   readonly url: string
@@ -7,7 +8,20 @@ export interface PlaceSettings {
   readonly stream?: string | undefined
   readonly routingKey: string
   readonly declare: boolean
+  readonly exchangeType: ExchangeType
+  readonly queueType: QueueType | undefined
+  readonly durable: boolean
 }
+
+export const exchangeTypes = ['topic', 'direct', 'fanout', 'headers'] as const
+export type ExchangeType = (typeof exchangeTypes)[number]
+export const queueTypes = ['classic', 'quorum', 'stream'] as const
+export type QueueType = (typeof queueTypes)[number]
+
+/** What is made where it is not there. */
+export type Making =
+  | { readonly is: 'queue'; readonly durable: boolean; readonly type: QueueType | undefined }
+  | { readonly is: 'exchange'; readonly durable: boolean; readonly type: ExchangeType }
 
 export interface Place {
   readonly exchange: string
@@ -16,7 +30,7 @@ export interface Place {
   /** The queue, where it is one; else the exchange is asked for. */
   readonly queue: string | undefined
   /** Undefined: it has to be there. */
-  readonly make: 'queue' | 'topic' | 'fanout' | undefined
+  readonly make: Making | undefined
   /** As an error names it. */
   readonly what: string
   readonly named: 'fixed' | 'by substream'
@@ -30,9 +44,10 @@ export const problemsOf = (s: PlaceSettings): readonly string[] => {
   const problems: string[] = []
   const given = [s.queue, s.exchange, s.stream].filter((name) => name !== undefined)
   if (given.length !== 1) problems.push('exactly one of queue, exchange and stream has to be given')
-  const url = URL.parse(s.url)
-  if (url === null || !['amqp:', 'amqps:'].includes(url.protocol) || url.hostname === '')
-    problems.push('url is not a URL of amqp or amqps')
+  const problem = brokerUrlProblem(s.url)
+  if (problem !== undefined) problems.push(problem)
+  if (s.declare && !s.durable && s.queueType !== undefined && s.queueType !== 'classic')
+    problems.push(`a queue of type ${s.queueType} is always durable`)
   return problems
 }
 
@@ -47,7 +62,7 @@ export const placeFor = (s: PlaceSettings, substream: string): Place => {
       exchange: '',
       routingKey: queue,
       queue,
-      make: s.declare ? 'queue' : undefined,
+      make: s.declare ? { is: 'queue', durable: s.durable, type: s.queueType } : undefined,
       what: `queue ${queue}`,
       named,
     }
@@ -55,9 +70,10 @@ export const placeFor = (s: PlaceSettings, substream: string): Place => {
   if (s.stream !== undefined) {
     // Everybody who uses a stream declares its exchange, exactly so: a durable one makes the others fail.
     const exchange = `streams.${fill(s.stream)}`
-    return { exchange, routingKey: '', queue: undefined, make: 'fanout', what: `exchange ${exchange}`, named }
+    const make = { is: 'exchange', durable: false, type: 'fanout' } as const
+    return { exchange, routingKey: '', queue: undefined, make, what: `exchange ${exchange}`, named }
   }
   const exchange = fill(s.exchange ?? '')
-  const make = s.declare ? 'topic' : undefined
+  const make = s.declare ? ({ is: 'exchange', durable: s.durable, type: s.exchangeType } as const) : undefined
   return { exchange, routingKey: s.routingKey, queue: undefined, make, what: `exchange ${exchange}`, named }
 }

@@ -1,9 +1,12 @@
 import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises'
 import { type Logger, MillraceError } from '@millrace/sdk'
 import type { Channel, Envelope } from 'rabbitmq-client'
-import { brokerError, isEcho } from './failures.ts'
+import { brokerError, isEcho, isRejection } from './failures.ts'
 import type { Link } from './link.ts'
 import type { Place } from './place.ts'
+
+/** Bytes under way that are not confirmed: the bound of memory where records are large. One larger record goes alone. */
+const MAX_BYTES = 16 * 1024 * 1024
 
 export interface Outgoing {
   readonly envelope: Envelope
@@ -22,23 +25,28 @@ export interface PublisherOptions {
 
 /**
  * Sends messages, many under way, and knows those that the broker has not confirmed. When the connection is lost those are sent
- * again over a new one, in their order: what had arrived all the same is then there twice.
+ * again over a new one, in their order: what had arrived all the same is then there twice. What the broker refused (`nack`: a queue at its limit) is
+ * sent again when all others are answered, and is not there twice.
  */
 export class Publisher {
   readonly #o: PublisherOptions
   readonly #unconfirmed = new Set<Outgoing>()
+  #unconfirmedBytes = 0
+  /** Of the unconfirmed, those that the broker refused. */
+  readonly #rejected = new Set<Outgoing>()
+  #rejection: unknown
   readonly #places = new Map<string, Place>()
   #channel: Channel | undefined
   #failure: unknown
   #returned: string | undefined
   #attempts = 0
-  #confirmed = 0
   #wake = (): void => {}
 
   constructor(options: PublisherOptions) {
     this.#o = options
-    options.link.onReturn = ({ exchange }) => {
-      this.#returned ??= exchange === '' ? 'the queue is not there' : `exchange ${exchange} has no queue for it`
+    options.link.onReturn = ({ exchange, routingKey, headers }) => {
+      const place = exchange === '' ? `there is no queue ${routingKey}` : `exchange ${exchange} has no queue for it`
+      this.#returned ??= `a message of stream ${String(headers?.['substream'])} came back: ${place}`
       this.#wake()
     }
     options.link.onError = (error) => this.#fail(error)
@@ -53,6 +61,7 @@ export class Publisher {
         for (const place of this.#places.values()) await this.#o.link.ask(place)
         return
       } catch (error) {
+        this.#o.link.destroy()
         await this.#pauseOrThrow(error)
       }
     }
@@ -69,12 +78,20 @@ export class Publisher {
     }
   }
 
-  /** Takes messages; resolves when no more than `maxUnconfirmed` are under way. */
+  /** Takes messages; resolves when no more than `maxUnconfirmed`, and 16 MiB, are under way. */
   async send(messages: Iterable<Outgoing>): Promise<void> {
     for (const message of messages) {
-      while (this.#failure !== undefined || this.#unconfirmed.size >= this.#o.maxUnconfirmed) await this.#progress()
+      while (this.#mustWait(message)) await this.#progress()
+      this.#unconfirmed.add(message)
+      this.#unconfirmedBytes += message.body.length
       this.#publish(message)
     }
+  }
+
+  #mustWait({ body }: Outgoing): boolean {
+    const { size } = this.#unconfirmed
+    const isFull = size >= this.#o.maxUnconfirmed || (size > 0 && this.#unconfirmedBytes + body.length > MAX_BYTES)
+    return this.#failure !== undefined || this.#rejected.size > 0 || isFull
   }
 
   /** Resolves when the broker has taken all messages, and none came back. */
@@ -92,16 +109,20 @@ export class Publisher {
 
   #publish(message: Outgoing): void {
     const channel = this.#channel
-    this.#unconfirmed.add(message)
     channel?.basicPublish(message.envelope, message.body).then(
       () => {
         if (!this.#unconfirmed.delete(message)) return
-        this.#confirmed++
+        this.#unconfirmedBytes -= message.body.length
         this.#attempts = 0
-        if (this.#unconfirmed.size === 0 || this.#unconfirmed.size < this.#o.maxUnconfirmed) this.#wake()
+        this.#wake()
       },
       (error: unknown) => {
-        if (this.#channel === channel) this.#fail(error)
+        if (this.#channel !== channel) return
+        if (isRejection(error)) {
+          this.#rejected.add(message)
+          this.#rejection = error
+          this.#wake()
+        } else this.#fail(error)
       },
     )
   }
@@ -115,42 +136,57 @@ export class Publisher {
     if (this.#returned === undefined) return
     throw new MillraceError('DESTINATION_REFUSED', {
       what: this.#o.link.where,
-      why: `a message came back: ${this.#returned}`,
+      why: this.#returned,
       fix: 'Make or bind a queue that takes it; with mandatory: false such records are lost without a word.',
     })
   }
 
-  /** Waits until something was confirmed or failed, and mends what failed. */
+  /** Waits until something was answered or failed, and mends what failed. */
   async #progress(): Promise<void> {
     this.#refuseReturned()
-    const { signal, timeoutSeconds } = this.#o
-    if (this.#failure === undefined) {
-      const before = this.#confirmed
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#wake = resolve
-      const timer = setTimeout(resolve, timeoutSeconds * 1_000)
-      signal.addEventListener('abort', this.#wake)
-      await promise
-      clearTimeout(timer)
-      signal.removeEventListener('abort', this.#wake)
-      signal.throwIfAborted()
-      if (this.#failure === undefined && this.#returned === undefined && this.#confirmed === before)
-        this.#failure = new Error(`nothing was confirmed for ${timeoutSeconds} seconds`)
-      if (this.#failure === undefined) return
-    }
+    this.#o.signal.throwIfAborted()
+    const isAnswered = this.#rejected.size > 0 && this.#rejected.size === this.#unconfirmed.size
+    if (this.#failure === undefined && isAnswered) return await this.#sendRejected()
+    if (this.#failure === undefined) await this.#answer()
+    if (this.#failure === undefined) return
     // Why a channel went may be told behind the promises that it broke.
     await immediate()
     this.#channel = undefined
     const failure = this.#failure
+    this.#o.link.destroy()
     await this.#pauseOrThrow(failure)
     await this.connect()
+    this.#rejected.clear()
+    for (const message of this.#unconfirmed) this.#publish(message)
+  }
+
+  /** Waits for a word of the broker; where none comes for too long, that is a failure. */
+  async #answer(): Promise<void> {
+    const { signal, timeoutSeconds, link } = this.#o
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const wake = (): void => resolve()
+    this.#wake = wake
+    const timer = setTimeout(() => {
+      const why = link.blockedBy === undefined ? '' : `; it takes nothing at the moment: ${link.blockedBy}`
+      this.#failure ??= new Error(`nothing was confirmed for ${timeoutSeconds} seconds${why}`)
+      resolve()
+    }, timeoutSeconds * 1_000)
+    signal.addEventListener('abort', wake)
+    await promise
+    clearTimeout(timer)
+    signal.removeEventListener('abort', wake)
+    signal.throwIfAborted()
+  }
+
+  async #sendRejected(): Promise<void> {
+    await this.#pauseOrThrow(this.#rejection)
+    this.#rejected.clear()
     for (const message of this.#unconfirmed) this.#publish(message)
   }
 
   async #pauseOrThrow(error: unknown): Promise<void> {
     const told = brokerError(error, this.#o.link.where)
     this.#attempts++
-    this.#o.link.destroy()
     if (told.code !== 'DESTINATION_UNAVAILABLE' || this.#attempts > this.#o.tries) throw told
     this.#o.log.warn(`${told.message}; trying again`)
     await pause(this.#o.retryMs * 2 ** (this.#attempts - 1), undefined, { signal: this.#o.signal })

@@ -11,6 +11,7 @@ import type { Outgoing, Publisher } from './publisher.ts'
 
 /** Records that wait for more, so that nothing is sent of what a run gave up at once. */
 const PIECE = 1_000
+const PIECE_BYTES = 1024 * 1024
 
 export interface SessionOptions extends PlaceSettings {
   readonly publisher: Publisher
@@ -30,6 +31,7 @@ export class AmqpSession implements PersisterSession {
   readonly #o: SessionOptions
   readonly #targets = new Map<string, Target>()
   #waiting: Outgoing[] = []
+  #waitingBytes = 0
   #isOver = false
 
   constructor(options: SessionOptions) {
@@ -60,8 +62,11 @@ export class AmqpSession implements PersisterSession {
       else made.push(this.#message(record, target, routingKey))
     }
     if (rejected.length > 0) throw new RejectedRecords(rejected)
-    for (const message of made) this.#waiting.push(message)
-    if (this.#waiting.length >= PIECE) await this.#send()
+    for (const message of made) {
+      this.#waiting.push(message)
+      this.#waitingBytes += message.body.length
+    }
+    if (this.#waiting.length >= PIECE || this.#waitingBytes >= PIECE_BYTES) await this.#send()
   }
 
   async flush(): Promise<void> {
@@ -73,6 +78,7 @@ export class AmqpSession implements PersisterSession {
   async #send(): Promise<void> {
     const messages = this.#waiting
     this.#waiting = []
+    this.#waitingBytes = 0
     await this.#o.publisher.send(messages)
   }
 
