@@ -15,6 +15,7 @@ const loaders: Readonly<Record<string, () => Promise<Scenario | undefined>>> = {
   parquet: async () => (await import('./lake.ts')).parquetPersister,
   files: async () => (await import('./lake.ts')).filesStreamer,
   s3: async () => (await import('./s3.ts')).s3Scenarios[0],
+  amqp: async () => (await import('./amqp.ts')).amqpPersister,
   git: async () => (await import('./programs.ts')).git,
   pipeline: async () => (await import('./programs.ts')).pipeline,
   singer: async () => (await import('./singer.ts')).singer,
