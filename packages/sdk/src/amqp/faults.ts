@@ -69,6 +69,8 @@ const ofReply = (code: string, words: string): BrokerFault | undefined => {
     case 'NOT_FOUND':
       return /down or inaccessible/i.test(words) ? unavailable(words) : undefined
     case 'PRECONDITION_FAILED':
+      // A stream queue while its broker is starting.
+      if (/does not have a replica/i.test(words)) return unavailable(words)
       return /larger than/i.test(words)
         ? refused(words, 'Raise max_message_size at the broker, or make the records smaller.')
         : undefined

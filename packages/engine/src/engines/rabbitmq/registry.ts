@@ -3,7 +3,7 @@ import type { Channel } from 'rabbitmq-client'
 import { MillraceError } from '@millrace/sdk'
 import type { Retention } from '../../types.ts'
 import { Cursor } from './cursor.ts'
-import { brokerError, isLasting } from './failures.ts'
+import { brokerError, isLasting, mayPass } from './failures.ts'
 import type { Link } from './link.ts'
 
 const prefetch = 1_000
@@ -69,11 +69,16 @@ export class Registry {
       'x-max-length-bytes': keptBytes,
       'x-stream-max-segment-size-bytes': segmentBytes,
     }
-    try {
-      await link.with((channel) => channel.queueDeclare({ queue, durable: true, arguments: args }))
-    } catch (error) {
-      throw brokerError(error, link.where)
-    }
+    const end = performance.now() + timeoutMs
+    for (;;)
+      try {
+        await link.with((channel) => channel.queueDeclare({ queue, durable: true, arguments: args }))
+        break
+      } catch (error) {
+        // A broker that is starting answers before its queues do.
+        if (!mayPass(error) || performance.now() > end) throw brokerError(error, link.where)
+        await pause(retryMs)
+      }
     const cursor = await Cursor.open({ link, queue, begin: 'first', prefetch, timeoutMs })
     const registry = new Registry({ link, queue, timeoutMs, cursor })
     await registry.sync()
