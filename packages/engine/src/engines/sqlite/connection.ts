@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { MillraceError } from '@millrace/sdk'
-import type { Answer, Ask, Fault } from './thread.ts'
+import type { Answer, Fault } from './answers.ts'
+import type { Access, Ask } from './thread.ts'
 
 type AskBody = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never
 
@@ -19,16 +20,18 @@ export interface Asked {
 /** A thread that starts when it is first asked: one that nobody needs yet costs no memory. */
 export class LateConnection implements Asked {
   readonly #path: string
+  readonly #access: Access
   #opening: Promise<Connection> | undefined
   #isClosed = false
 
-  constructor(path: string) {
+  constructor(path: string, access: Access) {
     this.#path = path
+    this.#access = access
   }
 
   async ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
     if (this.#isClosed) throw new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: 'the log was closed' })
-    this.#opening ??= Connection.open(this.#path, 'read')
+    this.#opening ??= Connection.open(this.#path, this.#access)
     const opening = this.#opening
     try {
       return await (await opening).ask(body, memory)
@@ -58,7 +61,7 @@ export class Connection implements Asked {
   #next = 1
   #ended: Error | undefined
 
-  private constructor(path: string, access: 'write' | 'read') {
+  private constructor(path: string, access: Access) {
     this.#path = path
     const file = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
     this.#worker = new Worker(file, { workerData: { path, access } })
@@ -71,7 +74,7 @@ export class Connection implements Asked {
   }
 
   /** Throws LOG_UNAVAILABLE (no such folder, not allowed) and LOG_DAMAGED. */
-  static async open(path: string, access: 'write' | 'read'): Promise<Connection> {
+  static async open(path: string, access: Access): Promise<Connection> {
     const connection = new Connection(path, access)
     try {
       await new Promise((resolve, reject) => connection.#waiting.set(0, { resolve, reject }))

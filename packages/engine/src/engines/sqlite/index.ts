@@ -1,7 +1,7 @@
 /**
  * Streams in one SQLite file: batches as compressed blocks, a row each, with the ranges of their offsets and times indexed.
  * With a write-ahead log and `synchronous = full` a commit is on the disk when it is answered. One thread writes and one
- * reads, so that neither waits for the other nor the process for them.
+ * reads, so that neither waits for the other nor the process for them; a third finds keys, once somebody asks for one.
  */
 
 import { MillraceError } from '@millrace/sdk'
@@ -30,7 +30,7 @@ export interface SqliteEngineOptions {
 
 /** An engine on one SQLite file. */
 export class SqliteEngine extends StreamEngine {
-  readonly supports: EngineSupports = { durable: true, shared: true, find: 'scan', amqp: false }
+  readonly supports: EngineSupports = { durable: true, shared: true, find: 'index', amqp: false }
   readonly #shared: Shared
 
   private constructor(shared: Shared) {
@@ -41,7 +41,7 @@ export class SqliteEngine extends StreamEngine {
   /** Opens the file, which is made where it is not there. Throws LOG_UNAVAILABLE and LOG_DAMAGED. */
   static async open({ path, now, cacheBytes = defaultCacheBytes }: SqliteEngineOptions): Promise<SqliteEngine> {
     const writing = await Connection.open(path, 'write')
-    const reading = new LateConnection(path)
+    const reading = new LateConnection(path, 'read')
     const rows = new Rows(path)
     let version: unknown
     const followers = new Followers(async () => {
@@ -52,6 +52,7 @@ export class SqliteEngine extends StreamEngine {
     return new SqliteEngine({
       writing,
       reading,
+      finding: new LateConnection(path, 'find'),
       followers,
       rows,
       cache: new BlockCache(cacheBytes),
@@ -96,6 +97,7 @@ export class SqliteEngine extends StreamEngine {
   protected override async doClose(): Promise<void> {
     this.#shared.followers.stop()
     this.#shared.rows.close()
+    await this.#shared.finding.close()
     await this.#shared.reading.close()
     await this.#shared.writing.close()
   }

@@ -34,6 +34,7 @@ const servedOverhead = 16 * 1024
 export interface Shared {
   readonly writing: Asked
   readonly reading: Asked
+  readonly finding: Asked
   readonly followers: Followers
   readonly rows: Rows
   readonly cache: BlockCache
@@ -179,6 +180,33 @@ export class SqliteLog extends StreamLog {
       if (isMillraceError(e) && e.code === 'LOG_OFFSET_TRIMMED') return undefined
       throw e
     }
+  }
+
+  /** The index says where the key may be, the records whether it is. Where there is no index to be had they are all looked through. */
+  protected override async doFind(key: string, limit: number, before: Offset | undefined): Promise<readonly Offset[]> {
+    const { next } = await this.#row()
+    const found: Offset[] = []
+    let below = before !== undefined && before < next ? Number(before) : Number.MAX_SAFE_INTEGER
+    while (found.length < limit) {
+      const wanted = limit - found.length
+      let places: readonly number[]
+      try {
+        const question = { stream: this.#id, name: this.name, key, limit: wanted, before: below }
+        places = (await this.#shared.finding.ask({ do: 'find', question })) as readonly number[]
+      } catch (e) {
+        if (!isMillraceError(e) || e.code === 'STREAM_UNKNOWN') throw e
+        return await super.doFind(key, limit, before)
+      }
+      for (const place of places) if (await this.#hasKey(place, key)) found.push(offset(place))
+      if (places.length < wanted) break
+      below = places.at(-1) as number
+    }
+    return found
+  }
+
+  async #hasKey(place: number, key: string): Promise<boolean> {
+    const block = await this.#blockOf(place)
+    return block?.records.keys?.[place - Number(block.first)] === key
   }
 
   protected override async doFindTime(at: Date): Promise<Offset> {

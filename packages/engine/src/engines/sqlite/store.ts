@@ -130,6 +130,26 @@ export class LogStore {
     return this.#get<{ id: number }>('select id from stream where name = ?', name)?.id
   }
 
+  /** Whether there is a stream of this id that was not dropped. */
+  has(id: number): boolean {
+    return this.#get<{ id: number }>('select id from stream where id = ? and name is not null', id) !== undefined
+  }
+
+  /** The offset that comes next; 0 where there is no such stream. */
+  nextOf(id: number): number {
+    return this.#get<{ next: number }>('select next from stream where id = ?', id)?.next ?? 0
+  }
+
+  /** When the record at an offset was taken; undefined where it is not there. */
+  takenAt(id: number, offset: number): number | undefined {
+    const block = this.#get<{ first: number; count: number; at: number }>(
+      'select first, count, at from block where stream = ? and first <= ? order by first desc limit 1',
+      id,
+      offset,
+    )
+    return block !== undefined && block.first + block.count > offset ? block.at : undefined
+  }
+
   /** Names behind `after`, in their order, at most `count`. */
   names(after: string, count: number): readonly string[] {
     return this.#all<{ name: string }>(
