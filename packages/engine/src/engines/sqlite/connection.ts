@@ -12,8 +12,8 @@ const SQLITE_NOTADB = 26
 
 /** A thread of an engine that is asked. */
 export interface Asked {
-  /** `memory` is handed over: it is gone here. */
-  ask(body: AskBody, memory?: ArrayBuffer[]): Promise<unknown>
+  /** `memory` is handed over: it is gone here. A body may be made when it leaves, which is before the event loop's next turn. */
+  ask(body: AskBody | (() => AskBody), memory?: ArrayBuffer[]): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -29,7 +29,7 @@ export class LateConnection implements Asked {
     this.#access = access
   }
 
-  async ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
+  async ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = []): Promise<unknown> {
     if (this.#isClosed) throw new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: 'the log was closed' })
     this.#opening ??= Connection.open(this.#path, this.#access)
     const opening = this.#opening
@@ -56,7 +56,7 @@ export class Connection implements Asked {
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(e: unknown): void }>()
-  #asks: Ask[] = []
+  #asks: { readonly id: number; readonly body: AskBody | (() => AskBody) }[] = []
   #memory: ArrayBuffer[] = []
   #next = 1
   #ended: Error | undefined
@@ -85,8 +85,7 @@ export class Connection implements Asked {
     return connection
   }
 
-  /** `memory` is handed over: it is gone here. */
-  ask(body: AskBody, memory: ArrayBuffer[] = []): Promise<unknown> {
+  ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = []): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#unavailable(this.#ended))
@@ -94,15 +93,15 @@ export class Connection implements Asked {
       }
       const id = this.#next++
       this.#waiting.set(id, { resolve, reject })
-      this.#asks.push({ ...body, id })
+      this.#asks.push({ id, body })
       this.#memory.push(...memory)
-      // What is asked in the same turn crosses together.
-      if (this.#asks.length === 1) queueMicrotask(() => this.#send())
+      // What is asked in the same turn of the event loop, by many requests say, crosses together.
+      if (this.#asks.length === 1) setImmediate(() => this.#send())
     })
   }
 
   #send(): void {
-    const asks = this.#asks
+    const asks = this.#asks.map(({ id, body }): Ask => ({ ...(typeof body === 'function' ? body() : body), id }))
     const memory = this.#memory
     this.#asks = []
     this.#memory = []

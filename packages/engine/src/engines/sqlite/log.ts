@@ -21,11 +21,15 @@ import { decodeContent, encodeContent } from './block.ts'
 import type { BlockCache } from './block-cache.ts'
 import type { Asked } from './connection.ts'
 import type { Followers } from './followers.ts'
+import { Gathering } from './gathering.ts'
 import type { Rows } from './rows.ts'
 import type { AppendDone, StoredContent, StreamRow } from './store.ts'
 
+/** An append of at most so many bytes is gathered with others. */
+const maxGatheredBytes = 16 * 1024
 /** Bytes of appends that may be on their way to the disk; more of them wait. */
 const maxInFlightBytes = 64 * 1024 * 1024
+const never = new AbortController().signal
 /** Bytes that are answered out of memory in one turn of the event loop, and what a read counts as beside them. */
 const maxServedBytes = 4 * 1024 * 1024
 const servedOverhead = 16 * 1024
@@ -50,6 +54,7 @@ export interface Shared {
 export class SqliteLog extends StreamLog {
   readonly #id: number
   readonly #shared: Shared
+  #gathering: Gathering | undefined
   #begun = 0
   readonly #done = new Waiters()
 
@@ -61,22 +66,16 @@ export class SqliteLog extends StreamLog {
 
   protected override async doAppend(batch: RecordBatch, writer: WriterMark | undefined): Promise<Appended> {
     const shared = this.#shared
-    const never = new AbortController().signal
     this.#begun++
-    // A copy, for the caller may use its memory again; it is handed to the thread and gone here.
-    const content = encodeContent(batch)
-    const size = content.length
+    const size = batch.contentEnd
     try {
       while (shared.inFlightBytes > 0 && shared.inFlightBytes + size > maxInFlightBytes) await shared.landed.wait(never)
       shared.inFlightBytes += size
       try {
-        const pending = { stream: this.#id, name: this.name, content, writer, at: shared.now().getTime() }
-        const done = (await shared.writing.ask({ do: 'append', pending }, [content.buffer])) as AppendDone
-        shared.rows.forget()
-        if (!done.isRepeated) shared.followers.wake(this.#id)
+        const { done, at } = await this.#send(batch, writer)
         return {
-          first: offset(done.first),
-          next: offset(done.next),
+          first: offset(done.first + at),
+          next: offset(writer === undefined ? done.first + at + batch.count : done.next),
           at: new Date(done.at),
           isRepeated: done.isRepeated,
         }
@@ -88,6 +87,37 @@ export class SqliteLog extends StreamLog {
       this.#begun--
       this.#done.wake()
     }
+  }
+
+  /** Small appends of one turn of the event loop go together; `at` says where among them this one is. */
+  async #send(
+    batch: RecordBatch,
+    writer: WriterMark | undefined,
+  ): Promise<{ readonly done: AppendDone; readonly at: number }> {
+    const isSmall = writer === undefined && batch.contentEnd <= maxGatheredBytes
+    const at = isSmall ? this.#gathering?.add(batch) : undefined
+    if (at !== undefined && this.#gathering !== undefined) return { done: await this.#gathering.done, at }
+    // What comes from now on comes behind this one.
+    this.#gathering = undefined
+    if (!isSmall) return { done: await this.#append(encodeContent(batch), writer), at: 0 }
+    const gathering = new Gathering(batch, (content) => this.#append(content, undefined))
+    this.#gathering = gathering
+    return { done: await gathering.done, at: 0 }
+  }
+
+  async #append(
+    content: Uint8Array<ArrayBuffer> | (() => Uint8Array<ArrayBuffer>),
+    writer: WriterMark | undefined,
+  ): Promise<AppendDone> {
+    const { writing, rows, followers, now } = this.#shared
+    const pending = { stream: this.#id, name: this.name, writer, at: now().getTime() }
+    const done = (await (typeof content === 'function'
+      ? writing.ask(() => ({ do: 'append', pending: { ...pending, content: content() } }))
+      : // It is handed to the thread and gone here.
+        writing.ask({ do: 'append', pending: { ...pending, content } }, [content.buffer]))) as AppendDone
+    rows.forget()
+    if (!done.isRepeated) followers.wake(this.#id)
+    return done
   }
 
   protected override async doRead(from: Offset, limit: ReadLimit): Promise<readonly StoredBatch[]> {
@@ -261,7 +291,7 @@ export class SqliteLog extends StreamLog {
 
   /** Waits for the appends that were begun. */
   protected override async doClose(): Promise<void> {
-    while (this.#begun > 0) await this.#done.wait(new AbortController().signal)
+    while (this.#begun > 0) await this.#done.wait(never)
   }
 
   async #row(): Promise<StreamRow> {

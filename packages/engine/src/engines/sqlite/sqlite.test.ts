@@ -32,6 +32,49 @@ describe('the log in SQLite', () => {
     assert.ok(blocks < 200, `${blocks} blocks`)
   })
 
+  it('gathers small appends of one turn, each answered with its own place, in the order in which they were asked', async () => {
+    const path = fresh()
+    await using engine = await SqliteEngine.open({ path, now })
+    const log = await engine.create(s)
+    const memory = Buffer.from('shared')
+    const asked = [
+      log.append(one('a0')),
+      log.append(RecordBatch.of([{ body: memory }, { key: 'k', body: Buffer.from('b1') }])),
+      log.append(one('c'.repeat(20_000))),
+      log.append(RecordBatch.lines(Buffer.from('d0\nd1\n'))),
+      log.append(one('e0'), { writer: { id: 'w', seq: 1n } }),
+      log.append(one('f0')),
+      log.append(one('g0')),
+    ]
+    // The caller may use its memory again.
+    memory.fill('x')
+    const places = (await Promise.all(asked)).map(({ first, next }) => [Number(first), Number(next)])
+    assert.deepEqual(places, [
+      [0, 1],
+      [1, 3],
+      [3, 4],
+      [4, 6],
+      [6, 7],
+      [7, 8],
+      [8, 9],
+    ])
+    const [stored] = await Promise.all([log.read({ from: 'first' })])
+    const bodies = stored
+      .flatMap(({ records }) => [...records.records()])
+      .map(({ body }) => Buffer.from(body).toString())
+    assert.deepEqual(
+      bodies.map((body) => body.slice(0, 6)),
+      ['a0', 'shared', 'b1', 'cccccc', 'd0', 'd1', 'e0', 'f0', 'g0'],
+    )
+    assert.deepEqual(await log.find('k', { limit: 1 }), [offset(2)])
+    await engine.drop(s)
+    const refused = await Promise.allSettled([log.append(one('h')), log.append(one('i'))])
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      ['rejected', 'rejected'],
+    )
+  })
+
   it('keeps its files for their owner', {
     skip: process.platform === 'win32' ? 'needs modes of files' : false,
   }, async () => {
