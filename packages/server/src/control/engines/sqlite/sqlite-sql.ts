@@ -39,6 +39,10 @@ class Statements implements Transaction {
     return this.#ask(() => Number(this.#statement(sql).run(...params).changes))
   }
 
+  version(): bigint {
+    return this.#ask(() => this.#statement('pragma data_version').get()?.['data_version'] as bigint)
+  }
+
   /** There is one writer at a time. */
   async lock(): Promise<void> {}
 
@@ -79,6 +83,11 @@ export class SqliteSql implements Sql {
     this.#db = use === 'write' ? openForWriting(path) : openForReading(path)
     this.#tx = new Statements(this.#db, path)
     this.read = this.#tx
+  }
+
+  /** Another number where anybody else, in this process or another, has changed the file since. Throws CONTROL_UNAVAILABLE. */
+  version(): bigint {
+    return this.#tx.version()
   }
 
   async write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { type ErrorCode, type ErrorDetails, MillraceError } from '@millrace/sdk'
 import type { ControlPlane } from '../../control-plane.ts'
 import { SqlControlPlane } from '../../sql/plane.ts'
 import { type Area, type Areas, writes } from './calls.ts'
+import { KnownAccess } from './known-access.ts'
 import { SqliteSql } from './sqlite-sql.ts'
 import type { Answer, Ask, Fault } from './thread.ts'
 
@@ -11,6 +12,8 @@ type AskBody = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : n
 
 /** The thread that writes, and what waits for its answers. */
 class Writer {
+  /** Called when something was changed, before whoever asked for it is told. */
+  changed: () => void = () => {}
   readonly #path: string
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
@@ -58,6 +61,7 @@ class Writer {
   #take({ id, value, fault }: Answer): void {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
+    this.changed()
     if (fault === undefined) waiting?.resolve(value)
     else waiting?.reject(errorOf(fault))
   }
@@ -95,10 +99,16 @@ const split = <A extends Area>(area: A, reading: Areas[A], writer: Writer): Area
 export const openThreaded = async (path: string): Promise<ControlPlane> => {
   const writer = new Writer(path)
   await writer.open()
-  const reading = new SqlControlPlane(new SqliteSql(path, 'read'))
+  const sql = new SqliteSql(path, 'read')
+  const reading = new SqlControlPlane(sql)
+  const access = new KnownAccess(() => sql.version(), reading.streams)
+  writer.changed = () => access.forget()
   let isClosed = false
   return {
-    streams: split('streams', reading.streams, writer),
+    streams: {
+      ...split('streams', reading.streams, writer),
+      access: async (idOrName, actor) => await access.get(idOrName, actor),
+    },
     permissions: split('permissions', reading.permissions, writer),
     clients: split('clients', reading.clients, writer),
     users: split('users', reading.users, writer),
