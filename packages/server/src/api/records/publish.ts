@@ -27,9 +27,16 @@ export const wholeBody = async (body: Readable, limits: Limits): Promise<Buffer>
     size += chunk.length
     if (size > limits.bodyBytes) reject(new MillraceError('REQUEST_TOO_LARGE', { maxBytes: limits.bodyBytes }))
   }
-  const cut = (): void => reject(new MillraceError('INTERRUPTED', { signal: 'the sender' }))
+  let hasEnded = false
+  const cut = (): void => {
+    // It is closed after its end, too; and an error costs as much as the rest of this.
+    if (!hasEnded) reject(new MillraceError('INTERRUPTED', { signal: 'the sender' }))
+  }
   body.on('data', take)
-  body.once('end', resolve)
+  body.once('end', () => {
+    hasEnded = true
+    resolve()
+  })
   body.once('error', reject)
   body.once('close', cut)
   try {
