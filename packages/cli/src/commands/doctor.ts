@@ -7,20 +7,16 @@ import { builtInPersisters, builtInStreamers } from '@millrace/connectors'
 import { isMillraceError, toMillraceError } from '@millrace/sdk'
 import { findProject, readProject } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
+import type { Finding } from '../doctor/finding.ts'
+import { managerFindings } from '../doctor/manager.ts'
+import { version } from '../main.ts'
 import { openProjectStore } from '../project/store.ts'
 import { size } from '../terminal/format.ts'
-
-interface Finding {
-  readonly what: string
-  readonly is: 'good' | 'missing' | 'bad'
-  readonly found: string
-  readonly fix?: string
-}
 
 const lowDiskBytes = 500e6
 
 export const command: CommandSource = {
-  doc: 'Looks for what would keep millrace from working here. Changes nothing.',
+  doc: 'Looks for what would keep millrace from working here, and at the manager that is known here, if any. Changes nothing.',
   json: true,
   examples: [
     { run: 'millrace doctor', does: 'one line for each thing, with its fix' },
@@ -35,6 +31,7 @@ export const command: CommandSource = {
       disk(cwd),
       ...(await project(cwd)),
       store(cwd),
+      ...(await managerFindings(context, version())),
       ...(await connectors()),
     ]
     const isSick = findings.some((f) => f.is === 'bad')
