@@ -145,6 +145,10 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
     version: options.version,
     bodyIdleMs: limits.bodyIdleMs,
     loadCompile: async () => (await import('./schemas/json-schema.ts')).jsonSchemaCheck,
+    thread: new URL(
+      import.meta.url.endsWith('.ts') ? './stitch-import-thread.ts' : './stitch-import-thread.js',
+      import.meta.url,
+    ),
   })
   await listen(app, address)
   const url = urlOf(app, address.host, tls !== undefined)

@@ -2,7 +2,6 @@
  * The Stitch Import API as a receiver: whatever sends to it loads a stream. Which, says the token, or the path:
  * `/stitch/NAME/v2/import/batch`. An answer of 201 means that all of the request is durable. docs/reference/stitch-import.md.
  */
-import { createHash } from 'node:crypto'
 import { gunzip } from 'node:zlib'
 import type { Readable } from 'node:stream'
 import {
@@ -12,28 +11,29 @@ import {
   importKinds,
   importStatus,
   maxImportBytes,
-  maxImportMessages,
   MillraceError,
-  readImport,
   type Refusal,
   refuseMediaType,
   refuseMethod,
-  type Taken,
   tooLarge,
 } from '@millrace/sdk'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { collectBody } from '../../http/collect-body.ts'
 import { requestError } from '../../http/problem.ts'
 import { type Http, tokenOf } from '../../http/server.ts'
+import { noteJson } from '../../streams/json-check.ts'
 import { Turns } from '../turns.ts'
+import { BodyThread } from './body-thread.ts'
 import { forbidden, type Holders, holderOf, streamFor } from './holder.ts'
-import { recordsOf } from './lines.ts'
-import { type Compile, SchemaChecks } from './schema-checks.ts'
+import { BodyReader, type ReadBody } from './read-body.ts'
+import type { Compile } from './schema-checks.ts'
 
 export interface StitchImport extends Holders {
   readonly version: string
   /** Loads what compiles schemas, when the first batch comes. */
   readonly loadCompile: () => Promise<Compile>
+  /** What runs on the thread that reads large bodies (body-thread.ts). */
+  readonly thread: URL
   /** Without a byte of a body, milliseconds. */
   readonly bodyIdleMs: number
 }
@@ -41,6 +41,8 @@ export interface StitchImport extends Holders {
 /** Bodies that are read at once, and those whose messages are looked at at once: memory has a bound. */
 const bodiesAtOnce = 16
 const worksAtOnce = 2
+/** A larger body is read on a thread; a smaller one takes less than the way there. */
+const maxBytesHere = 64 * 1024
 
 /** Adds the endpoints, at the root and below `/stitch/NAME`. */
 export const addStitchImport = (app: Http, options: StitchImport): void => {
@@ -50,6 +52,7 @@ export const addStitchImport = (app: Http, options: StitchImport): void => {
     routes.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     routes.setErrorHandler(async (e, request, reply) => await refuse(request, reply, refusalOf(e)))
     const endpoint = new Endpoint(options)
+    routes.addHook('onClose', async () => await endpoint[Symbol.asyncDispose]())
     for (const base of ['/v2/import', '/stitch/:stream/v2/import']) {
       routes.get(`${base}/status`, { config: { open: true } }, async () => importStatus(options.version))
       for (const kind of importKinds)
@@ -91,14 +94,16 @@ const refusalOf = (e: unknown): Refusal => {
   }
 }
 
-class Endpoint {
+class Endpoint implements AsyncDisposable {
   readonly #options: StitchImport
   readonly #bodies = new Turns(bodiesAtOnce)
   readonly #works = new Turns(worksAtOnce)
-  #checks: SchemaChecks | undefined
+  readonly #thread: BodyThread
+  #here: BodyReader | undefined
 
   constructor(options: StitchImport) {
     this.#options = options
+    this.#thread = new BodyThread(options.thread)
   }
 
   async answer(kind: ImportKind, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
@@ -116,13 +121,13 @@ class Endpoint {
     const refusal = await this.#bodies.take(async () => {
       const body = await this.#bodyOf(request)
       return await this.#works.take(async () => {
-        const taken = await this.#read(body, head)
-        if (!('messages' in taken)) return taken.refusal
-        if (kind === 'validate' || taken.messages.length === 0) return undefined
-        const records = recordsOf(taken, (data) => this.#checks?.textOf(data) ?? JSON.stringify(data))
+        const read = await this.#read(body, head)
+        if (read.is === 'refused') return read.refusal
+        if (read.is === 'empty') return undefined
+        if (read.isJson) noteJson(read.records)
         // The same body again is the same batch: its answer was lost.
-        const idempotencyKey = `stitch-${createHash('sha256').update(body).digest('base64url')}`
-        await this.#options.service.records.publish(p, stream.id, records, { idempotencyKey })
+        const idempotencyKey = `stitch-${read.digest}`
+        await this.#options.service.records.publish(p, stream.id, read.records, { idempotencyKey })
         return undefined
       })
     })
@@ -131,7 +136,7 @@ class Endpoint {
     return await reply.code(status).send(body)
   }
 
-  async #bodyOf(request: FastifyRequest): Promise<Buffer> {
+  async #bodyOf(request: FastifyRequest): Promise<Buffer<ArrayBuffer>> {
     const body = await collectBody((request.body ?? request.raw) as Readable, {
       maxBytes: maxImportBytes,
       idleMs: this.#options.bodyIdleMs,
@@ -143,7 +148,7 @@ class Endpoint {
         given: `the encoding ${encoding.slice(0, 50)}`,
         known: ['gzip, or no encoding'],
       })
-    return await new Promise((resolve, reject) => {
+    return await new Promise<Buffer<ArrayBuffer>>((resolve, reject) => {
       gunzip(body, { maxOutputLength: maxImportBytes }, (e, plain) => {
         if (e === null) resolve(plain)
         else if ((e as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
@@ -153,13 +158,13 @@ class Endpoint {
     })
   }
 
-  async #read(body: Buffer, head: ImportHead): Promise<Taken | { readonly refusal: Refusal }> {
-    this.#checks ??= new SchemaChecks(await this.#options.loadCompile())
-    const checks = this.#checks
-    return readImport(body.toString(), head, {
-      maxMessages: maxImportMessages,
-      clientId: undefined,
-      violation: (schema, record) => checks.violation(schema, record),
-    })
+  async #read(body: Buffer<ArrayBuffer>, head: ImportHead): Promise<ReadBody> {
+    if (body.length > maxBytesHere) return await this.#thread.read(body, head)
+    this.#here ??= new BodyReader(await this.#options.loadCompile())
+    return this.#here.read(body, head)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#thread[Symbol.asyncDispose]()
   }
 }

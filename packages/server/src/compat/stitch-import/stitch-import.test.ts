@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { after, before, describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { JsonObject } from '@millrace/sdk'
@@ -121,6 +122,47 @@ describe('the Import API as a receiver', () => {
       '{"type":"RECORD","stream":"t","record":{"n":12345678901234567890.123,"m":1e400},"version":7,"time_extracted":"2026-01-01T00:00:00Z","sequence":1565880017000000001}',
       '{"type":"ACTIVATE_VERSION","stream":"t","version":7,"sequence":1565880017000000002}',
     ])
+  })
+
+  it('reads a large body on a thread: the same is stored and refused, and others are answered meanwhile', async () => {
+    const { name, token } = await clientWith(1)
+    const rows = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({
+        action: 'upsert',
+        sequence: i,
+        data: { id: i, note: 'x'.repeat(150) },
+      }))
+    const large = { ...batch, messages: rows(12_000) }
+    // What is compiled is, and the thread is there.
+    assert.equal((await post('/v2/import/batch', token, { ...batch, messages: rows(1_000) })).status, 201)
+    const text = JSON.stringify(large)
+    const delays = monitorEventLoopDelay({ resolution: 5 })
+    delays.enable()
+    const begun = performance.now()
+    const told = await post('/v2/import/batch', token, text)
+    const took = performance.now() - begun
+    delays.disable()
+    assert.equal(told.text, accepted)
+    // Read here it held everybody up for four fifths of the time.
+    assert.ok(delays.max / 1e6 < took / 2, `held up for ${delays.max / 1e6} of ${took} ms`)
+    const { next } = await manager.api<{ readonly next: number }>('GET', `/streams/${name}/stat`)
+    assert.equal(next, 1_001 + 12_001)
+    assert.match(
+      (await messages(name)).at(-1) ?? '',
+      /^\{"type":"RECORD","stream":"customers","record":\{"id":998,"note":"x+"\},"sequence":998\}$/,
+    )
+    // Sent again it is the same batch.
+    assert.equal((await post('/v2/import/batch', token, text)).status, 201)
+    assert.equal((await manager.api<{ readonly next: number }>('GET', `/streams/${name}/stat`)).next, next)
+    const wrong = { ...large, messages: [...large.messages, { action: 'upsert', sequence: 1, data: { id: 'x' } }] }
+    const refused = await post('/v2/import/batch', token, wrong)
+    assert.equal(refused.status, 400)
+    assert.match(refused.text, /Record 12000 did not conform to schema: #\/id: expected: integer, found: String/)
+    assert.equal((await post('/v2/import/batch', token, `${text.slice(0, -1)},`)).status, 400)
+    assert.equal(
+      (await post('/v2/import/validate', token, [{ ...push[0], data: { id: 1, n: 'y'.repeat(80_000) } }])).status,
+      200,
+    )
   })
 
   it('takes transit on push, and bodies that are packed', async () => {
