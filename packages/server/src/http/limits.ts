@@ -34,7 +34,7 @@ export interface Limits {
 export const limits: Limits = {
   bodyBytes: 16 * 1024 * 1024,
   lineBytes: 16 * 1024 * 1024,
-  blockBytes: 1024 * 1024,
+  blockBytes: 2 * 1024 * 1024,
   bodyIdleMs: 60_000,
   bodyMs: 30_000,
   headMs: 15_000,
