@@ -18,7 +18,7 @@ import {
 } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
 import { decodeContent, encodeContent } from './block.ts'
-import type { BlockCache } from './block-cache.ts'
+import type { BlockCache, Use } from './block-cache.ts'
 import type { Asked } from './connection.ts'
 import type { Followers } from './followers.ts'
 import { Gathering } from './gathering.ts'
@@ -125,8 +125,8 @@ export class SqliteLog extends StreamLog {
     let at = Number(from)
     let { records, bytes } = limit
     while (records > 0 && bytes > 0) {
-      const cached = this.#shared.cache.get(this.#id, at)
-      const found = cached === undefined ? await this.#load(at, { records, bytes }) : [cached]
+      const cached = this.#shared.cache.get(this.#id, at, 'pass')
+      const found = cached === undefined ? await this.#load(at, { records, bytes }, 'pass') : [cached]
       if (found.length === 0) break
       for (const batch of found) {
         const { count, size } = batch.records
@@ -154,14 +154,14 @@ export class SqliteLog extends StreamLog {
   }
 
   /** Reads the block of a record and some behind it; none at the end of the stream. */
-  async #load(at: number, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+  async #load(at: number, limit: ReadLimit, use: Use): Promise<readonly StoredBatch[]> {
     const row = this.#known()
     if (row !== undefined && at >= row.next) return []
     const { loading } = this.#shared
     const key = `${this.#id} ${at}`
     const begun = loading.get(key)
     if (begun !== undefined) return await begun
-    const load = this.#loadNow(at, limit)
+    const load = this.#loadNow(at, limit, use)
     loading.set(key, load)
     try {
       return await load
@@ -170,13 +170,13 @@ export class SqliteLog extends StreamLog {
     }
   }
 
-  async #loadNow(at: number, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+  async #loadNow(at: number, limit: ReadLimit, use: Use): Promise<readonly StoredBatch[]> {
     const { reading, cache } = this.#shared
     const args = [this.#id, this.name, at, limit] as const
     const blocks = (await reading.ask({ do: 'blocks', args: [...args] })) as readonly StoredContent[]
     return blocks.map(({ first, at: time, content }) => {
       const batch = { first: offset(first), at: new Date(time), records: decodeContent(content) }
-      cache.add(this.#id, batch, content.length)
+      cache.add(this.#id, batch, content.length, use)
       return batch
     })
   }
@@ -202,10 +202,10 @@ export class SqliteLog extends StreamLog {
 
   /** Nothing where it was trimmed meanwhile. */
   async #blockOf(place: number): Promise<StoredBatch | undefined> {
-    const cached = this.#shared.cache.get(this.#id, place)
+    const cached = this.#shared.cache.get(this.#id, place, 'point')
     if (cached !== undefined) return cached
     try {
-      return (await this.#load(place, { records: 1, bytes: 1 }))[0]
+      return (await this.#load(place, { records: 1, bytes: 1 }, 'point'))[0]
     } catch (e) {
       if (isMillraceError(e) && e.code === 'LOG_OFFSET_TRIMMED') return undefined
       throw e
