@@ -23,6 +23,7 @@ const loaders: Readonly<Record<string, () => Promise<Scenario | undefined>>> = {
   'postgres-source': async () => (await import('./postgres-source.ts')).postgresStreamer,
   stitch: async () => (await import('./stitch.ts')).stitch,
   streams: async () => (await import('./streams.ts')).streams,
+  'streams-large': async () => (await import('./streams-large.ts')).streamsLarge,
   'streams-rabbitmq': async () => (await import('./streams-rabbitmq.ts')).streamsRabbitmq,
   manager: async () => (await import('./manager.ts')).manager,
 }
