@@ -146,7 +146,13 @@ export class Context {
     if (last !== undefined && at - last < readNoteMs) return
     if (this.#readNotes.size >= maxReadNotes) this.#readNotes.clear()
     this.#readNotes.set(key, at)
-    await this.control.audit.append(this.act(p), [{ action: 'records.read', streamId: stream.id }])
+    try {
+      await this.control.audit.append(this.act(p), [{ action: 'records.read', streamId: stream.id }])
+    } catch (e) {
+      // Nobody reads what the audit log does not tell: the next try tells it, or fails too.
+      this.#readNotes.delete(key)
+      throw e
+    }
   }
 }
 

@@ -32,8 +32,11 @@ export interface TestManager extends AsyncDisposable {
   client(name: string): Promise<{ readonly id: string; readonly secret: string; readonly token: string }>
 }
 
-export const testManager = async (limits: Partial<Limits> = {}): Promise<TestManager> => {
-  const dir = mkdtempSync(join(tmpdir(), 'millrace-api-'))
+/** `dir` is its folder, which is gone after it; one of its own where that is left out. */
+export const testManager = async (
+  limits: Partial<Limits> = {},
+  dir: string = mkdtempSync(join(tmpdir(), 'millrace-api-')),
+): Promise<TestManager> => {
   const manager = await startManager({
     projectDir: dir,
     listen: '127.0.0.1:0',
