@@ -127,16 +127,29 @@ describe('who may do what over HTTP', () => {
     return { body: JSON.stringify({ ...(least(o.body) as object), ...more }) }
   }
 
-  it('no route but those that say so answers without a token', async () => {
+  it('no route but those that say so answers without a token, or with one that was forged or is foreign', async () => {
     assert.ok(operations.length > 50)
-    for (const o of operations) {
-      const { status, headers } = await manager.ask(o.method, pathOf(o, ids), { token: undefined, ...bodyOf(o) })
-      if (o.isOpen) assert.notEqual(status, 401, o.path)
-      else {
-        assert.equal(status, 401, `${o.method} ${o.path}`)
+    const [head = '', body = '', signature = ''] = tenant.token.split('.')
+    const read = (part: string): object => JSON.parse(Buffer.from(part, 'base64url').toString()) as object
+    const written = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+    await using foreign = await testManager()
+    const tokens = {
+      none: undefined,
+      'alg none': `${written({ ...read(head), alg: 'none' })}.${body}.`,
+      'a body that was changed': `${head}.${written({ ...read(body), sub: ids['id'], scope: 'admin' })}.${signature}`,
+      'of another manager': (await foreign.client('tenant')).token,
+      'the local one of another manager': foreign.token,
+    }
+    for (const o of operations)
+      for (const [what, token] of Object.entries(tokens)) {
+        const { status, headers } = await manager.ask(o.method, pathOf(o, ids), { token, ...bodyOf(o) })
+        if (o.isOpen) {
+          assert.notEqual(status, 401, o.path)
+          continue
+        }
+        assert.equal(status, 401, `${o.method} ${o.path}: ${what}`)
         assert.match(headers.get('www-authenticate') ?? '', /^Bearer/)
       }
-    }
   })
 
   it("another tenant's ids are not found, on every route that takes one, by id and by name", async () => {
