@@ -48,6 +48,11 @@ export interface Bounds {
 export interface WriterMark {
   readonly id: string
   readonly seq: bigint
+  /**
+   * `seq` is how many records the writer has appended in all, this append's included. A log in which an append may be left halfway then
+   * knows to the record where the writer was, and it goes on from there in pieces of any size.
+   */
+  readonly countsRecords?: true
 }
 
 /** What became of an append. */

@@ -62,7 +62,7 @@ export class RecordService implements Records {
       throw argument('a writer counts its appends: it needs no idempotency key')
     await checkRecords(this.#context, stream, records)
     if (idempotencyKey !== undefined) return await this.#publishOnce(p, stream, records, idempotencyKey)
-    const mark = writer === undefined ? undefined : { id: writerId(p, writer.id), seq: writer.seq }
+    const mark = writer === undefined ? undefined : { ...writer, id: writerId(p, writer.id) }
     return await this.#context.logs.use(stream, (log) => log.append(records, { writer: mark }))
   }
 

@@ -136,6 +136,26 @@ describe('streams shared over AMQP', { skip: broker.skip }, () => {
     await channel.close()
   })
 
+  it('knows to the record where a writer was that counts its records, and lets it go on in other pieces', async () => {
+    await using engine = await engines.open({ prefix: engines.prefix() })
+    const name = unique()
+    const log = await engine.create(name, {}, shared)
+    const counted = (seq: bigint) => ({ writer: { id: 'w', seq, countsRecords: true as const } })
+    await log.append(batch('a', 'b'), counted(2n))
+    assert.equal((await log.writer('w'))?.seq, 2n)
+    // What a process leaves that is killed in the middle of an append.
+    const channel = await engines.client.acquire()
+    await channel.confirmSelect()
+    const headers = { 'millrace-writer': 'w', 'millrace-seq': '3', 'millrace-part': 0, 'millrace-parts': 1 }
+    await channel.basicPublish({ exchange: `streams.${name}`, headers }, Buffer.from('c'))
+    await channel.close()
+    assert.equal((await log.writer('w'))?.seq, 3n)
+    assert.equal((await log.append(batch('b', 'c', 'd'), counted(4n))).next, 4n)
+    assert.equal((await log.append(batch('c', 'd'), counted(4n))).isRepeated, true)
+    await log.append(batch('e', 'f', 'g'), counted(7n))
+    assert.deepEqual(await texts(log), ['a', 'b', 'c', 'd', 'e', 'f', 'g'])
+  })
+
   it('reads a stream queue that others made and filled, and leaves it to them', async () => {
     await using engine = await engines.open({ prefix: engines.prefix() })
     const queue = unique()

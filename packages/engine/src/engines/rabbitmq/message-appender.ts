@@ -8,7 +8,7 @@ import { Waiters } from '../../waiters.ts'
 import { brokerError, isLasting } from './failures.ts'
 import { Lease } from './lease.ts'
 import type { Link } from './link.ts'
-import { headersOf, type Message, type WriterState } from './message.ts'
+import { headersOf, type Message, type Origin, type WriterState } from './message.ts'
 
 /** Messages, and bytes of them, that are under way at most. */
 const [maxUnseen, maxUnseenBytes] = [5_000, 8 * 1024 * 1024]
@@ -96,14 +96,15 @@ export class MessageAppender {
   /** The stream holds this message. */
   saw({ origin }: Message, place: number, at: number): void {
     if (origin === undefined || this.#underway.length === 0) return
-    const one = this.#underway.find(({ mark }) => mark.id === origin.writer && mark.seq === origin.seq)
-    if (one === undefined || origin.part < one.seen) return
+    const one = this.#underway.find((each) => partOf(each, origin) !== undefined)
+    const part = one === undefined ? undefined : partOf(one, origin)
+    if (one === undefined || part === undefined || part < one.seen) return
     if (one.seen === 0) one.first = place
-    one.seen = origin.part + 1
+    one.seen = part + 1
     one.next = place + 1
     one.at = at
     this.#unseen--
-    this.#unseenBytes -= one.records.sizeOf(origin.part)
+    this.#unseenBytes -= one.records.sizeOf(part)
     this.#progressAt = performance.now()
     if (one.seen === one.records.count) {
       this.#underway.splice(this.#underway.indexOf(one), 1)
@@ -241,7 +242,13 @@ export class MessageAppender {
   #isKnown(one: Pending): boolean {
     const { id, seq } = one.mark
     const known = this.#t.writers().get(id)
-    if (known === undefined || seq > known.seq) return false
+    if (known === undefined) return false
+    if (seq > known.seq) {
+      // Of an append that counts records the first ones may be there: by themselves, or as another append.
+      const there = one.mark.countsRecords === true ? Number(known.seq - seq) + one.records.count : 0
+      if (there > 0) Object.assign(one, { first: known.next, next: known.next, seen: there, sent: there })
+      return false
+    }
     if (seq < known.seq) {
       one.reject(
         new MillraceError('LOG_WRITER_BEHIND', {
@@ -264,15 +271,29 @@ export class MessageAppender {
 
   #publish(session: Session, one: Pending): void {
     const { exchange, queue } = this.#t
-    const { mark, records } = one
+    const { records } = one
     const route = { exchange, routingKey: exchange === '' ? queue : '', durable: true, mandatory: true }
     for (; one.sent < records.count; one.sent++) {
       const record = records.record(one.sent)
-      const origin = { writer: mark.id, seq: mark.seq, part: one.sent, parts: records.count }
+      const origin = originOf(one, one.sent)
       const body = Buffer.from(record.body.buffer, record.body.byteOffset, record.body.length)
       session.channel.basicPublish({ ...headersOf(record, origin, one.at), ...route }, body).catch((error: unknown) => {
         if (this.#session === session) this.#lose(error)
       })
     }
   }
+}
+
+/** What its message says of a record. Where records are counted each is an append of its own. */
+const originOf = ({ mark, records }: Pending, part: number): Origin =>
+  mark.countsRecords === true
+    ? { writer: mark.id, seq: mark.seq - BigInt(records.count - 1 - part), part: 0, parts: 1 }
+    : { writer: mark.id, seq: mark.seq, part, parts: records.count }
+
+/** Which record of an append it is; undefined where it is none of it. */
+const partOf = ({ mark, records }: Pending, origin: Origin): number | undefined => {
+  if (mark.id !== origin.writer) return undefined
+  if (mark.countsRecords !== true) return mark.seq === origin.seq ? origin.part : undefined
+  const part = Number(origin.seq - mark.seq) + records.count - 1
+  return part >= 0 && part < records.count ? part : undefined
 }

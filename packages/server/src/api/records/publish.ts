@@ -152,7 +152,7 @@ export const publishLines = async (body: Readable, options: PublishLinesOptions)
       const known = resume.stored - from
       if (known >= BigInt(batch.count)) return repeated
       const rest = known > 0n ? batch.slice(Number(known), batch.count) : batch
-      return await append(rest, { id: resume.id, seq: from + BigInt(batch.count) })
+      return await append(rest, { id: resume.id, seq: from + BigInt(batch.count), countsRecords: true })
     },
     onDurable: options.onDurable,
   })
