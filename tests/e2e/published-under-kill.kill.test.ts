@@ -1,27 +1,14 @@
 /** Publishes numbered records while the manager is killed again and again: each is there once, in order, and no mark is lost. */
 import assert from 'node:assert/strict'
-import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { ManagerClient, publishLines } from '@millrace/sdk'
-import { readManagerNote } from '@millrace/server'
-import { root } from './support/clone.ts'
+import { publishLines } from '@millrace/sdk'
+import { killedManager } from './support/killed-manager.ts'
 
 const records = 100_000
 const kills = 30
 const perBlock = 100
-
-const freePort = async (): Promise<number> => {
-  const server = createServer()
-  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
-  const { port } = server.address() as { readonly port: number }
-  await new Promise((closed) => server.close(closed))
-  return port
-}
 
 /** Numbers between 0 and 1 that are the same for a seed (mulberry32). */
 const chance = (seed: number): (() => number) => {
@@ -40,116 +27,81 @@ test(`${records} records are published once each, in order, over ${kills} kills 
   const seed = Number(process.env['MILLRACE_SEED'] ?? Date.now() % 2 ** 31)
   console.log(`seed ${seed}`)
   const random = chance(seed)
-  const dir = mkdtempSync(join(tmpdir(), 'millrace-killed-'))
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  let child: ChildProcess | undefined
-  const start = async (): Promise<void> => {
-    const args = [join(root, 'packages/cli/bin/millrace.mjs'), 'up', '--listen', `127.0.0.1:${port}`, '--json']
-    const started = spawn(process.execPath, args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] })
-    child = started
-    const err: Buffer[] = []
-    started.stderr.on('data', (chunk: Buffer) => err.push(chunk))
-    await new Promise<void>((ready, failed) => {
-      started.stdout.once('data', () => ready())
-      started.once('close', () => failed(new Error(`the manager ended: ${Buffer.concat(err)}`)))
-    })
-  }
-  const kill = async (): Promise<void> => {
-    const killed = child as ChildProcess
-    const gone = new Promise((done) => killed.once('close', done))
-    killed.kill('SIGKILL')
-    await gone
-  }
-  const local = (): ManagerClient =>
-    new ManagerClient({ url, credentials: { is: 'token', token: readManagerNote(dir)?.token ?? '' } })
-  try {
-    await start()
-    const params = { stream: 'numbers' }
-    await local().call('createStream', { body: { name: 'numbers' } })
-    // A client's tokens outlive a manager.
-    const made = await local().call('createClient', { body: { displayName: 'publisher' } })
-    const client = new ManagerClient({ url, credentials: { is: 'client', id: made.client.id, secret: made.secret } })
-    await local().call('grant', {
-      params,
-      body: { actor: { type: 'client', id: made.client.id }, isProducer: true, isConsumer: true },
-    })
-    let durable = 0
-    let lost = 0
-    let sent = 0
-    let isDone = false
-    const advanced = new EventTarget()
-    const blocks = async function* (): AsyncGenerator<Uint8Array> {
-      while (sent < records) {
-        const lines = Array.from({ length: Math.min(perBlock, records - sent) }, (_, i) => `{"n":${sent + i}}\n`)
-        sent += lines.length
-        yield Buffer.from(lines.join(''))
-      }
+  using manager = await killedManager()
+  await manager.start()
+  const params = { stream: 'numbers' }
+  await manager.local().call('createStream', { body: { name: 'numbers' } })
+  const client = await manager.clientOf('numbers')
+  let durable = 0
+  let lost = 0
+  let sent = 0
+  let isDone = false
+  const advanced = new EventTarget()
+  const blocks = async function* (): AsyncGenerator<Uint8Array> {
+    while (sent < records) {
+      const lines = Array.from({ length: Math.min(perBlock, records - sent) }, (_, i) => `{"n":${sent + i}}\n`)
+      sent += lines.length
+      yield Buffer.from(lines.join(''))
     }
-    const publishing = publishLines(client, blocks(), {
-      stream: 'numbers',
-      writer: 'numbers-1',
-      patienceMs: 120_000,
-      // So that it takes as long as the kills do.
-      maxUnacknowledged: 4 * 1024,
-      onDurable: (lines) => {
-        durable = lines
-        advanced.dispatchEvent(new Event('advance'))
-      },
-      onLost: () => lost++,
-    }).finally(() => {
-      isDone = true
+  }
+  const publishing = publishLines(client, blocks(), {
+    stream: 'numbers',
+    writer: 'numbers-1',
+    patienceMs: 120_000,
+    // So that it takes as long as the kills do.
+    maxUnacknowledged: 4 * 1024,
+    onDurable: (lines) => {
+      durable = lines
       advanced.dispatchEvent(new Event('advance'))
+    },
+    onLost: () => lost++,
+  }).finally(() => {
+    isDone = true
+    advanced.dispatchEvent(new Event('advance'))
+  })
+  publishing.catch(() => {})
+  const reached = async (lines: number): Promise<void> => {
+    while (durable < lines && !isDone)
+      await new Promise((again) => advanced.addEventListener('advance', again, { once: true }))
+  }
+  let marked = 0
+  for (let i = 1; i <= kills; i++) {
+    const acknowledged = Math.floor(((i - 1 + random()) / (kills + 1)) * records)
+    await reached(acknowledged)
+    if (durable > marked) {
+      const before = durable
+      const { changed } = await client.call('markRead', { params, body: { before } })
+      assert.equal(changed, before - marked)
+      marked = before
+    }
+    await manager.kill()
+    await manager.start()
+    const page = await client.call('readRecords', {
+      params,
+      query: { from: `offset:${Math.max(0, marked - 1)}`, limit: 1 },
     })
-    publishing.catch(() => {})
-    const reached = async (lines: number): Promise<void> => {
-      while (durable < lines && !isDone)
-        await new Promise((again) => advanced.addEventListener('advance', again, { once: true }))
-    }
-    let marked = 0
-    for (let i = 1; i <= kills; i++) {
-      const acknowledged = Math.floor(((i - 1 + random()) / (kills + 1)) * records)
-      await reached(acknowledged)
-      if (durable > marked) {
-        const before = durable
-        const { changed } = await client.call('markRead', { params, body: { before } })
-        assert.equal(changed, before - marked)
-        marked = before
-      }
-      await kill()
-      await start()
-      const page = await client.call('readRecords', {
-        params,
-        query: { from: `offset:${Math.max(0, marked - 1)}`, limit: 1 },
-      })
-      assert.equal((page as { readonly records: readonly unknown[] }).records.length, marked === 0 ? 0 : 1)
-    }
-    const done = await publishing
-    assert.equal(done.lines, records)
-    assert.ok(lost >= kills / 2, `the publisher lost its connection ${lost} times`)
+    assert.equal((page as { readonly records: readonly unknown[] }).records.length, marked === 0 ? 0 : 1)
+  }
+  const done = await publishing
+  assert.equal(done.lines, records)
+  assert.ok(lost >= kills / 2, `the publisher lost its connection ${lost} times`)
 
-    const { unread } = await client.call('countUnread', { params, query: {} })
-    assert.equal(unread, records - marked, 'no mark was lost, and none made up')
-    let next = 0
-    for (let isAtEnd = false; !isAtEnd; ) {
-      const response = await client.send(
-        'readRecords',
-        { params, query: { from: `offset:${next}`, limit: 10_000 } },
-        { headers: { accept: 'application/x-ndjson' } },
-      )
-      for (const line of (await response.text()).split('\n')) if (line !== '') assert.equal(line, `{"n":${next++}}`)
-      isAtEnd = response.headers.get('millrace-at-end') === 'true'
-    }
-    assert.equal(next, records)
-    const ended = new Promise((code) => child?.once('close', code))
-    child?.kill('SIGTERM')
-    assert.equal(await ended, 0)
-    for (const name of ['control.db', 'streams.db']) {
-      using db = new DatabaseSync(join(dir, '.millrace', name))
-      assert.equal(Object.values(db.prepare('pragma integrity_check').get() ?? {})[0], 'ok')
-    }
-  } finally {
-    child?.kill('SIGKILL')
-    rmSync(dir, { recursive: true, force: true })
+  const { unread } = await client.call('countUnread', { params, query: {} })
+  assert.equal(unread, records - marked, 'no mark was lost, and none made up')
+  let next = 0
+  for (let isAtEnd = false; !isAtEnd; ) {
+    const response = await client.send(
+      'readRecords',
+      { params, query: { from: `offset:${next}`, limit: 10_000 } },
+      { headers: { accept: 'application/x-ndjson' } },
+    )
+    for (const line of (await response.text()).split('\n')) if (line !== '') assert.equal(line, `{"n":${next++}}`)
+    isAtEnd = response.headers.get('millrace-at-end') === 'true'
+  }
+  assert.equal(next, records)
+  assert.equal(await manager.stop(), 0)
+  for (const name of ['control.db', 'streams.db']) {
+    using db = new DatabaseSync(join(manager.folder, '.millrace', name))
+    assert.equal(Object.values(db.prepare('pragma integrity_check').get() ?? {})[0], 'ok')
   }
 })
