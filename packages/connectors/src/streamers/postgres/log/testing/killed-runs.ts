@@ -52,7 +52,8 @@ const transaction = (n: number): string => {
     `delete from orders where ${some('orders')}`,
     `update orders set id = -id where ${some('orders')} and id > 0`,
     `insert into lines select ${below(startRows)}, i, 'x' from generate_series(1, 5) i on conflict (order_id, line) do update set v = lines.v || 'y'`,
-    `update lines set order_id = order_id + 1000000 where order_id = ${below(startRows)} and line = 1`,
+    // Where it was moved before, it stays.
+    `update lines l set order_id = order_id + 1000000 where order_id = ${below(startRows)} and line = 1 and not exists (select from lines o where o.order_id = l.order_id + 1000000 and o.line = 1)`,
     `delete from lines where order_id = ${below(startRows)}`,
     `insert into moods values (${below(50)}, '${n}') on conflict (id) do update set v = excluded.v`,
     ...(n % 40 === 0 ? ['truncate moods'] : []),
