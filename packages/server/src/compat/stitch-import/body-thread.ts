@@ -48,7 +48,7 @@ export class BodyThread implements AsyncDisposable {
     const worker = this.#started()
     const id = this.#next++
     // Small ones lie in memory that Node shares out.
-    const own = body.buffer.byteLength === body.byteLength ? new Uint8Array(body.buffer) : Uint8Array.from(body)
+    const own = body.buffer.byteLength === body.byteLength ? new Uint8Array(body.buffer) : new Uint8Array(body)
     return await new Promise<ReadBody>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
       worker.postMessage({ id, body: own, head } satisfies Ask, [own.buffer])
