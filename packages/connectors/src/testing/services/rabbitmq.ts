@@ -31,7 +31,7 @@ export const findRabbit = async (): Promise<RabbitServer> => serverAt(await find
 export const serverAt = (broker: Broker): RabbitServer => {
   if (broker.skip !== false) return { skip: broker.skip } as RabbitServer
   const { url } = broker
-  const client = new Connection({ url, retryLow: 50 })
+  const client = new Connection({ url, retryLow: 50, retryHigh: 500 })
   client.on('error', () => {})
   const names: string[] = []
   const name = (): string => {

@@ -25,7 +25,8 @@ export class TestEngines implements AsyncDisposable {
   /** A bare client: what any other program is. */
   get client(): Connection {
     if (this.#client === undefined) {
-      this.#client = new Connection({ url: this.url, retryLow: 50 })
+      // Where a broker takes long to start, the client's own pauses grow longer than it waits for a channel.
+      this.#client = new Connection({ url: this.url, retryLow: 50, retryHigh: 500, acquireTimeout: 60_000 })
       this.#client.on('error', () => {})
     }
     return this.#client
