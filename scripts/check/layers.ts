@@ -12,6 +12,11 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   console: [],
 }
 
+/** Package → its parts that are imported by their own names, beside the whole: what few programs need, and what threads do with. */
+export const parts: Readonly<Record<string, readonly string[]>> = {
+  sdk: ['amqp', 'books', 'errors', 'http', 'json', 'manager', 'stitch', 'testing'],
+}
+
 /**
  * Folder of server → the folders of server it may import besides itself and `domain`, by the beginning of a path. What is not
  * listed may import all. Only `app.ts` builds things: everything else is handed what it uses.
@@ -94,7 +99,8 @@ const refusal = (path: string, specifier: string): string | undefined => {
   const own = /^@millrace\/([^/]+)(?:\/(.+))?$/.exec(specifier)
   if (own !== null) {
     const [, name = '', inside] = own
-    if (inside !== undefined && inside !== 'testing') return 'import the package, not its inside'
+    if (inside !== undefined && !(parts[name] ?? ['testing']).includes(inside))
+      return 'import the package, not its inside'
     if (place === undefined || name === place) return undefined
     const may = packages[place] ?? []
     return may.includes(name) ? undefined : `${place} may import only ${may.join(', ') || 'nothing of ours'}`

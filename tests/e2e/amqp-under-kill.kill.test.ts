@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { type ManagerClient, publishLines } from '@millrace/sdk'
+import { type ManagerClient, publishLines } from '@millrace/sdk/manager'
 import { startBroker } from '@millrace/sdk/testing'
 import { Connection, type Consumer } from 'rabbitmq-client'
 import { killedManager } from './support/killed-manager.ts'

@@ -170,10 +170,10 @@ describe('the packed millrace', { skip }, () => {
   it('gives authors the sdk, with its types', () => {
     writeFileSync(
       join(folder, 'use.mjs'),
-      `import { MillraceError, defineStreamer } from 'millrace'\nconsole.log(typeof defineStreamer, new MillraceError('NODE_TOO_OLD', { found: '1' }).code)\n`,
+      `import { MillraceError, defineStreamer } from 'millrace'\nimport { httpClient } from 'millrace/http'\nimport { ManagerClient } from 'millrace/manager'\nconsole.log(typeof defineStreamer, typeof httpClient, typeof ManagerClient, new MillraceError('NODE_TOO_OLD', { found: '1' }).code)\n`,
     )
     const done = spawnSync(process.execPath, ['use.mjs'], { cwd: folder, encoding: 'utf8' })
-    assert.equal(done.stdout, 'function NODE_TOO_OLD\n', done.stderr)
+    assert.equal(done.stdout, 'function function function NODE_TOO_OLD\n', done.stderr)
 
     mkdirSync(join(folder, 'typed'), { recursive: true })
     writeFileSync(

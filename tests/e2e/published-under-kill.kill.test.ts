@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { publishLines } from '@millrace/sdk'
+import { publishLines } from '@millrace/sdk/manager'
 import { killedManager } from './support/killed-manager.ts'
 
 const records = 100_000

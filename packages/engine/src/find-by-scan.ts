@@ -1,4 +1,4 @@
-import { isMillraceError } from '@millrace/sdk'
+import { isMillraceError } from '@millrace/sdk/errors'
 import type { Bounds, FindOptions, Offset, Position, ReadLimit, StoredBatch } from './types.ts'
 
 /** What is needed of a log. */

@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { StreamLog } from './stream-log.ts'
 import type { CreateOptions, EngineSupports, Retention, StreamName } from './types.ts'
 

@@ -1,4 +1,4 @@
-import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError } from '@millrace/sdk/errors'
 import { scanForKey } from './find-by-scan.ts'
 import type { RecordBatch } from './record-batch.ts'
 import type {

@@ -1,5 +1,5 @@
 /** What travels through the contract of streams. Implementations are in engines/, the suite they all pass in testing/. */
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { NewRecord, RecordBatch } from './record-batch.ts'
 
 declare const brand: unique symbol

@@ -1,6 +1,6 @@
 /** The thread that reads large bodies of the Import API: one of 4 MB takes half a second, in which nobody else would be answered. It is built here. */
 import { parentPort } from 'node:worker_threads'
-import { isMillraceError } from '@millrace/sdk'
+import { isMillraceError } from '@millrace/sdk/errors'
 import type { Answer, Ask } from './compat/stitch-import/body-thread.ts'
 import { BodyReader } from './compat/stitch-import/read-body.ts'
 import { jsonSchemaCheck } from './schemas/json-schema.ts'

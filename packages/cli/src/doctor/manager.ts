@@ -1,7 +1,8 @@
 /** The manager that commands here would speak to: whether it answers, can work, takes the token, and is safe to speak to. */
 import { once } from 'node:events'
 import { connect as connectTls } from 'node:tls'
-import { type ManagerClient, MillraceError, toMillraceError } from '@millrace/sdk'
+import { MillraceError, toMillraceError } from '@millrace/sdk'
+import type { ManagerClient } from '@millrace/sdk/manager'
 import type { CommandContext } from '../command/context.ts'
 import { connect } from '../manager/connect.ts'
 import { counted, duration, moment } from '../terminal/format.ts'

@@ -5,7 +5,8 @@
  * 2. the manager that runs on the project of the working folder (`millrace up`), without a login
  * 3. the manager that `millrace login` was called for last
  */
-import { ManagerClient, type ManagerCredentials, MillraceError, managerUrl } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk'
+import { ManagerClient, type ManagerCredentials, managerUrl } from '@millrace/sdk/manager'
 import { readManagerNote } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import { storeFolder } from '../project/store.ts'

@@ -1,6 +1,7 @@
 /** Reads a stream as one of a group: claims records, prints them, and acknowledges what has left. */
 import { hostname } from 'node:os'
-import { isMillraceError, type ManagerClient, type MillraceError, readEvents } from '@millrace/sdk'
+import { isMillraceError, type MillraceError } from '@millrace/sdk'
+import { type ManagerClient, readEvents } from '@millrace/sdk/manager'
 import { bodyOf, eventRecord } from './consume.ts'
 import type { PrintedRecord, RecordPrinter } from './record-printer.ts'
 

@@ -1,5 +1,6 @@
 /** Reads a stream alone: pages of what is there, then what comes; marks what was printed. */
-import { type ManagerClient, type MillraceError, readEvents, type StreamEvent } from '@millrace/sdk'
+import type { MillraceError } from '@millrace/sdk'
+import { type ManagerClient, readEvents, type StreamEvent } from '@millrace/sdk/manager'
 import { followEvents } from './follow.ts'
 import type { PrintedRecord, RecordPrinter } from './record-printer.ts'
 

@@ -1,15 +1,13 @@
 /** Follows a stream over one connection after another: each record once, in order, whatever happens to connections and managers. */
+import { isMillraceError, type MillraceError, toMillraceError } from '@millrace/sdk'
 import {
-  isMillraceError,
   type ManagerClient,
-  type MillraceError,
   problemFrom,
   readEvents,
   reasonOf,
   type StreamEvent,
-  toMillraceError,
   unavailable,
-} from '@millrace/sdk'
+} from '@millrace/sdk/manager'
 
 export interface FollowOptions {
   readonly stream: string

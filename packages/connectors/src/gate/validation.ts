@@ -13,6 +13,7 @@ import {
   MillraceError,
   type RecordCheck,
   type SchemaMessage,
+  type Violation,
 } from '@millrace/sdk'
 import type { Ajv, FuncKeywordDefinition, Options } from 'ajv'
 import { compileByteCheck } from './byte-check.ts'
@@ -35,7 +36,7 @@ const maxSteps = 2_000_000
 type AjvClass = new (options: Options) => Ajv
 type Checked = { (data: unknown): boolean; errors?: Parameters<typeof violationOf>[0] }
 
-/** Ajv takes 40 ms to load, so it is loaded with the first schema, and only the draft that it needs. */
+/** Ajv takes 40 ms to load, so it is loaded with the first schema or record that needs it, and only the draft that it needs. */
 const load = createRequire(import.meta.url)
 const classes = new Map<Dialect, AjvClass>()
 const ajvFor = (dialect: Dialect): AjvClass => {
@@ -103,17 +104,18 @@ const wordsOf = (e: unknown): string => {
   return e instanceof Error ? (e.message.split('\n')[0] ?? e.name) : String(e)
 }
 
-/** The check of a schema alone; throws at a record whose check does not end. */
-const checkOf = (text: string, message: SchemaMessage): RecordCheck => {
-  const steps: Steps = { left: maxSteps }
-  let normal: NormalSchema
-  let validate: Checked
+const attempt = <T>(message: SchemaMessage, work: () => T): T => {
   try {
-    normal = normalSchema(JSON.parse(text) as JsonObject, text)
-    validate = newAjv(normal, steps).compile(normal.schema) as Checked
+    return work()
   } catch (e) {
     throw fault(message, wordsOf(e), e)
   }
+}
+
+/** The check of a schema alone; throws at a record whose check does not end. */
+const checkOf = (normal: NormalSchema, message: SchemaMessage): RecordCheck => {
+  const steps: Steps = { left: maxSteps }
+  const validate = attempt(message, () => newAjv(normal, steps).compile(normal.schema) as Checked)
   const { stream, line } = message
   if (!normal.hasRefs) return (record) => (validate(record) ? undefined : violationOf(validate.errors))
   const check: RecordCheck = (record) => {
@@ -149,6 +151,22 @@ const withKeys = (check: RecordCheck, keys: readonly string[]): RecordCheck => {
   }
 }
 
+/**
+ * Where bytes decide, Ajv compiles a schema only for the first record in doubt: most substreams never have one. Bytes
+ * decide nothing of a schema that Ajv would refuse, so a bad one is still refused when it comes.
+ */
+const makeCheck = (text: string, message: SchemaMessage): RecordCheck => {
+  const normal = attempt(message, () => normalSchema(JSON.parse(text) as JsonObject, text))
+  const accepts = compileByteCheck(message.schema, message.keyProperties)
+  const make = (): RecordCheck => withKeys(checkOf(normal, message), message.keyProperties)
+  let careful = accepts === undefined ? make() : undefined
+  const check = (record: JsonObject): Violation | undefined => {
+    careful ??= make()
+    return careful(record)
+  }
+  return Object.assign(check, { accepts })
+}
+
 const kept = new Map<string, RecordCheck>()
 let keptLength = 0
 
@@ -162,9 +180,7 @@ export const compileSchema: CompileSchema = (message) => {
   const mark = `${encodeJson([message.stream, message.keyProperties])}${text}`
   let check = kept.get(mark)
   if (check === undefined) {
-    const careful = withKeys(checkOf(text, message), message.keyProperties)
-    const accepts = compileByteCheck(message.schema, message.keyProperties)
-    check = Object.assign((record: JsonObject) => careful(record), { accepts })
+    check = makeCheck(text, message)
   } else {
     kept.delete(mark)
     keptLength -= mark.length

@@ -4,10 +4,6 @@ import {
   type ConfigOf,
   choice,
   type Field,
-  fileTokenStore,
-  type HttpAuth,
-  type HttpClient,
-  httpClient,
   type JsonObject,
   json,
   type Logger,
@@ -15,6 +11,7 @@ import {
   text,
   whole,
 } from '@millrace/sdk'
+import { fileTokenStore, type HttpAuth, type HttpClient, httpClient } from '@millrace/sdk/http'
 
 const authStyles = ['none', 'bearer', 'header', 'query', 'basic', 'client-credentials', 'refresh-token'] as const
 type AuthStyle = (typeof authStyles)[number]

@@ -1,19 +1,8 @@
 /** How the connectors of streams reach a manager: by its URL and the credentials of a client, or by the note that one on this machine leaves. */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import {
-  type ConfigOf,
-  type Field,
-  type HttpAuth,
-  type HttpClient,
-  httpClient,
-  isObject,
-  type Json,
-  type Logger,
-  MillraceError,
-  text,
-  whole,
-} from '@millrace/sdk'
+import { type ConfigOf, type Field, isObject, type Json, type Logger, MillraceError, text, whole } from '@millrace/sdk'
+import { type HttpAuth, type HttpClient, httpClient } from '@millrace/sdk/http'
 
 export const managerSettings: {
   readonly stream: Field<string>

@@ -2,7 +2,8 @@
  * What a destination remembers of the tables that Millrace made in it: which field each column holds and what its type
  * means. One row a table, in the table `_millrace_catalog`; written in the same transaction as the change it describes.
  */
-import { isObject, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
+import { isObject } from '@millrace/sdk/json'
 import type { Table } from './types.ts'
 
 /** The catalog's own name; its columns are `table_name` and `entry`. */

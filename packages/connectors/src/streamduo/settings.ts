@@ -1,5 +1,6 @@
 /** What the streamer and the persister `streamduo` share: how a stream of StreamDuo is reached. */
-import { type Field, type HttpClient, httpClient, type Logger, MillraceError, text } from '@millrace/sdk'
+import { type Field, type Logger, MillraceError, text } from '@millrace/sdk'
+import { type HttpClient, httpClient } from '@millrace/sdk/http'
 
 export const streamSettings: {
   readonly streamId: Field<string>

@@ -1,4 +1,5 @@
-import { brokerFault, isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
+import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
+import { brokerFault } from '@millrace/sdk/amqp'
 
 /** The error that a user is told, for what the client threw. */
 export const brokerError = (error: unknown, where: string): MillraceError => {

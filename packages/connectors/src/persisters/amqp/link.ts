@@ -1,4 +1,4 @@
-import { brokerName, gatherWrites } from '@millrace/sdk'
+import { brokerName, gatherWrites } from '@millrace/sdk/amqp'
 import { type Channel, Connection, type ReturnedMessage } from 'rabbitmq-client'
 import { brokerError } from './failures.ts'
 import type { Place } from './place.ts'

@@ -1,5 +1,5 @@
 /** Where the messages of a substream go. */
-import { brokerUrlProblem } from '@millrace/sdk'
+import { brokerUrlProblem } from '@millrace/sdk/amqp'
 
 export interface PlaceSettings {
   readonly url: string

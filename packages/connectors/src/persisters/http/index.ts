@@ -3,13 +3,13 @@ import {
   type ConfigOf,
   choice,
   definePersister,
-  type HttpClient,
   MillraceError,
   type Persister,
   type PersisterContext,
   text,
   whole,
 } from '@millrace/sdk'
+import type { HttpClient } from '@millrace/sdk/http'
 import { authSettings, clientFor, patienceSettings } from '../../http/settings.ts'
 import { BatchKeys } from './batch-keys.ts'
 import { HttpSession, urlFor } from './session.ts'

@@ -1,11 +1,5 @@
-import {
-  type HttpClient,
-  MillraceError,
-  type PersisterSession,
-  type RecordMessage,
-  type SchemaMessage,
-  statusOf,
-} from '@millrace/sdk'
+import { MillraceError, type PersisterSession, type RecordMessage, type SchemaMessage } from '@millrace/sdk'
+import { type HttpClient, statusOf } from '@millrace/sdk/http'
 import type { BatchKeys } from './batch-keys.ts'
 
 export interface SessionOptions {

@@ -10,7 +10,7 @@
  */
 import { statSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { Digest } from '@millrace/sdk'
+import { Digest } from '@millrace/sdk/books'
 import { catalogTable } from '../../sql/catalog.ts'
 import { asciiAt, utf8At } from '../../sql/slices.ts'
 import type { Cell, Column, ColumnType, Table, TableChange } from '../../sql/types.ts'

@@ -2,7 +2,6 @@ import {
   bytes,
   choice,
   definePersister,
-  httpClient,
   json,
   MillraceError,
   type Persister,
@@ -10,6 +9,7 @@ import {
   text,
   whole,
 } from '@millrace/sdk'
+import { httpClient } from '@millrace/sdk/http'
 import { Sequence } from './sequence.ts'
 import { StitchSession } from './session.ts'
 

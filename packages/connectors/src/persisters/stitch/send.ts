@@ -1,5 +1,6 @@
 /** One body to Stitch, and what it says to it. */
-import { type HttpAnswer, type HttpClient, isObject, type Json, MillraceError } from '@millrace/sdk'
+import { isObject, type Json, MillraceError } from '@millrace/sdk'
+import type { HttpAnswer, HttpClient } from '@millrace/sdk/http'
 
 /** Answers that refuse a body: their words are told. */
 const refusals = [400, 401, 403, 404, 405, 413, 415, 422]

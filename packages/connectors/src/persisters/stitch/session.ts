@@ -1,6 +1,5 @@
 import {
   encodeJson,
-  type HttpClient,
   isObject,
   type JsonObject,
   type Logger,
@@ -11,6 +10,7 @@ import {
   RejectedRecords,
   type SchemaMessage,
 } from '@millrace/sdk'
+import type { HttpClient } from '@millrace/sdk/http'
 import { activation, Batch, type BatchHead } from './batch.ts'
 import { sendBatch } from './send.ts'
 import type { Sequence } from './sequence.ts'

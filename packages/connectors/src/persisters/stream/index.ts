@@ -1,12 +1,5 @@
-import {
-  bytes,
-  choice,
-  definePersister,
-  flag,
-  type HttpClient,
-  type Persister,
-  type PersisterContext,
-} from '@millrace/sdk'
+import { bytes, choice, definePersister, flag, type Persister, type PersisterContext } from '@millrace/sdk'
+import type { HttpClient } from '@millrace/sdk/http'
 import {
   createStream,
   findStream,

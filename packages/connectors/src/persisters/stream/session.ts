@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import {
   encodeJson,
-  type HttpClient,
   type MessageOf,
   MillraceError,
   type PersisterSession,
   type RecordLines,
   type RecordMessage,
   type SchemaMessage,
-  statusOf,
 } from '@millrace/sdk'
+import { type HttpClient, statusOf } from '@millrace/sdk/http'
 import { type StreamFacts, streamPath } from '../../manager/client.ts'
 
 export interface StreamSessionOptions {

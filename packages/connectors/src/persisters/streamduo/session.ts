@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { inOrder, MillraceError, type PersisterSession, type RecordMessage, statusOf } from '@millrace/sdk'
+import { MillraceError, type PersisterSession, type RecordMessage } from '@millrace/sdk'
+import { inOrder, statusOf } from '@millrace/sdk/http'
 import type { StreamClient } from '../../streamduo/settings.ts'
 
 const open = Buffer.from('{"recordId":null,"streamId":null,"recordTimeStampISO":null,"readStatus":null,"dataPayload":')

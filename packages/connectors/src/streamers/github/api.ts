@@ -1,17 +1,13 @@
 /** GitHub's REST API: limits that it tells in words, repositories behind names. */
+import { isObject, type Json, type JsonObject, type Logger, MillraceError } from '@millrace/sdk'
 import {
   type HttpAnswer,
   type HttpClient,
   httpClient,
-  isObject,
-  type Json,
-  type JsonObject,
-  type Logger,
-  MillraceError,
   pages,
   type RequestOptions,
   systemClock,
-} from '@millrace/sdk'
+} from '@millrace/sdk/http'
 import { type Settings, type Wanted, wantedOf } from './settings.ts'
 
 /** A repository as GitHub knows it. The id outlives its name. */

@@ -5,9 +5,9 @@ import {
   type Streamer,
   type Substream,
   type SubstreamContext,
-  statusOf,
   type Yielded,
 } from '@millrace/sdk'
+import { statusOf } from '@millrace/sdk/http'
 import { GitHub, goneStatuses, notThere, type Repository } from './api.ts'
 import { olderState } from './older-states.ts'
 import { Places } from './places.ts'

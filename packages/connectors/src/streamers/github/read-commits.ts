@@ -2,7 +2,8 @@
  * Commits of the default branch. Not from a moment on: a branch that is merged brings commits that are older than the
  * last run. The second run and those after it ask for the commits that the branch leads to now and did not lead to then.
  */
-import { type JsonObject, statusOf } from '@millrace/sdk'
+import type { JsonObject } from '@millrace/sdk'
+import { statusOf } from '@millrace/sdk/http'
 import { recordsOf } from './api.ts'
 import type { Place } from './places.ts'
 import {

@@ -4,7 +4,8 @@
  * Whether one changed is asked with one request, for its last page: whatever is added to or taken from a list in a fixed order
  * shows there. What changes in place on an earlier page does not, so a list of several pages is read again after a time.
  */
-import type { HttpAnswer, JsonObject } from '@millrace/sdk'
+import type { JsonObject } from '@millrace/sdk'
+import type { HttpAnswer } from '@millrace/sdk/http'
 import { answeredAt, recordsOf } from './api.ts'
 import { type Ask, firstPage, morePages, nextPage, objectsOf, pathOf, type Reader, type Reading } from './reading.ts'
 

@@ -1,5 +1,6 @@
 /** Pull requests, events, and the reviews of the pull requests that changed. */
-import { inOrder, type JsonObject, statusOf } from '@millrace/sdk'
+import type { JsonObject } from '@millrace/sdk'
+import { inOrder, statusOf } from '@millrace/sdk/http'
 import { goneStatuses } from './api.ts'
 import { type FallingList, readFalling } from './read-falling.ts'
 import { morePages, objectsOf, type Reader, type Reading } from './reading.ts'

@@ -1,15 +1,6 @@
 /** What the ways of reading a substream of one repository have in common. */
-import {
-  type HttpAnswer,
-  isObject,
-  type Json,
-  type JsonObject,
-  nextLink,
-  type Page,
-  type PagePosition,
-  pages,
-  type QueryValue,
-} from '@millrace/sdk'
+import { isObject, type Json, type JsonObject } from '@millrace/sdk'
+import { type HttpAnswer, nextLink, type Page, type PagePosition, pages, type QueryValue } from '@millrace/sdk/http'
 import { type GitHub, goneStatuses, isTooLarge, type Repository } from './api.ts'
 import type { Place } from './places.ts'
 

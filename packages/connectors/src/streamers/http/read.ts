@@ -8,12 +8,11 @@ import {
   type JsonObject,
   type Logger,
   MillraceError,
-  type PagePosition,
   schemaChange,
-  statusOf,
   unchanged,
   type Yielded,
 } from '@millrace/sdk'
+import { type PagePosition, statusOf } from '@millrace/sdk/http'
 import type { HeldSchema } from './held-schema.ts'
 import { asksForStart, type SubstreamSpec } from './substream-spec.ts'
 import { type Api, type Chunk, type From, traverse } from './traverse.ts'

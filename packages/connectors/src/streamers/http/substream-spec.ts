@@ -1,5 +1,6 @@
 /** What the settings say of one substream: read, checked, with every mistake told at once. */
-import { isObject, type Json, type JsonObject, MillraceError, nearest, type PageStyle } from '@millrace/sdk'
+import { isObject, type Json, type JsonObject, MillraceError, nearest } from '@millrace/sdk'
+import type { PageStyle } from '@millrace/sdk/http'
 
 export interface SubstreamSpec {
   readonly name: string

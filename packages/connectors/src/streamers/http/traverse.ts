@@ -1,17 +1,6 @@
 /** The pages of a substream, and of one whose records belong to records of another. */
-import {
-  type HttpClient,
-  inOrder,
-  isObject,
-  type Json,
-  type JsonObject,
-  jsonPath,
-  MillraceError,
-  type Page,
-  type PagePosition,
-  pages,
-  valueAt,
-} from '@millrace/sdk'
+import { isObject, type Json, type JsonObject, MillraceError } from '@millrace/sdk'
+import { type HttpClient, inOrder, jsonPath, type Page, type PagePosition, pages, valueAt } from '@millrace/sdk/http'
 import type { SubstreamSpec } from './substream-spec.ts'
 
 /** What all substreams of a run share. */

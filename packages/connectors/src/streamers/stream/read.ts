@@ -1,15 +1,14 @@
 /** Reading a stream of a manager to its end, or for as long as somebody wants. */
 import { setTimeout as pause } from 'node:timers/promises'
 import {
-  type HttpClient,
   isObject,
   type Json,
   type JsonObject,
   MillraceError,
   type ProgramContext,
   type StreamerContext,
-  statusOf,
 } from '@millrace/sdk'
+import { type HttpClient, statusOf } from '@millrace/sdk/http'
 import {
   findStream,
   managerClient,

@@ -1,5 +1,5 @@
 /** Streams in the memory of the process: for tests, and for what may be lost. */
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import { cut } from '../../cut.ts'
 import { RecordBatch } from '../../record-batch.ts'
 import { StreamEngine } from '../../stream-engine.ts'

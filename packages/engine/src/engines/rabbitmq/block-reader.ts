@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import { offset, type StoredBatch } from '../../types.ts'
 import { maxSentBlocks } from './appender.ts'
 import type { Begin, Cursor, Delivery } from './cursor.ts'

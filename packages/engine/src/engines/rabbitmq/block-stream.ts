@@ -1,4 +1,4 @@
-import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError } from '@millrace/sdk/errors'
 import { cut } from '../../cut.ts'
 import type { RecordBatch } from '../../record-batch.ts'
 import type { Appended, Offset, ReadLimit, StoredBatch, WriterMark } from '../../types.ts'

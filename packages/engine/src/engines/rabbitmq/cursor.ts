@@ -1,5 +1,5 @@
 import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { AsyncMessage, Channel } from 'rabbitmq-client'
 import { brokerError, isLasting, isNoQueue } from './failures.ts'
 import { Waiters } from '../../waiters.ts'

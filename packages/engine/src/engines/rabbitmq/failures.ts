@@ -1,4 +1,5 @@
-import { brokerFault, isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
+import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk/errors'
+import { brokerFault } from '@millrace/sdk/amqp'
 
 const codeOf = (error: unknown): string => systemCode(error) ?? ''
 

@@ -3,7 +3,8 @@
  * streams at once.
  */
 import { randomBytes } from 'node:crypto'
-import { brokerUrlProblem, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
+import { brokerUrlProblem } from '@millrace/sdk/amqp'
 import { StreamEngine } from '../../stream-engine.ts'
 import type { StreamLog } from '../../stream-log.ts'
 import type { CreateOptions, EngineSupports, Retention, StreamName } from '../../types.ts'

@@ -1,5 +1,5 @@
 import type { AsyncMessage, Channel } from 'rabbitmq-client'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 
 /** A wish is said again so often; the broker forgets it a little later, for those who ended without taking it back. */
 const [wishMs, wishLifeMs] = [4_000, 10_000]

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Channel, Connection } from 'rabbitmq-client'
-import { brokerName, gatherWrites } from '@millrace/sdk'
+import { brokerName, gatherWrites } from '@millrace/sdk/amqp'
 import { brokerError, isLasting, mayPass } from './failures.ts'
 
 const closeMs = 2_000

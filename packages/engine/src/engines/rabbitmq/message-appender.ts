@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setImmediate as immediate, setTimeout as pause } from 'node:timers/promises'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { Channel } from 'rabbitmq-client'
 import type { RecordBatch } from '../../record-batch.ts'
 import { type Appended, offset, type WriterMark } from '../../types.ts'

@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { RecordBatch } from '../../record-batch.ts'
 import { StreamLog } from '../../stream-log.ts'
 import {

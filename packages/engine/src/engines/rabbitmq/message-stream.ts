@@ -1,5 +1,5 @@
 import { setImmediate as immediate } from 'node:timers/promises'
-import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError } from '@millrace/sdk/errors'
 import type { Channel } from 'rabbitmq-client'
 import { cut } from '../../cut.ts'
 import type { RecordBatch } from '../../record-batch.ts'

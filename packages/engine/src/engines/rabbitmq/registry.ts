@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Channel } from 'rabbitmq-client'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { Retention } from '../../types.ts'
 import { Cursor } from './cursor.ts'
 import { brokerError, isLasting, mayPass } from './failures.ts'

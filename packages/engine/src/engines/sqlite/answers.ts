@@ -1,6 +1,6 @@
 /** What a thread of the log answers: values and faults, many at a time. */
 import type { MessagePort } from 'node:worker_threads'
-import { isMillraceError, type MillraceError } from '@millrace/sdk'
+import { isMillraceError, type MillraceError } from '@millrace/sdk/errors'
 import type { StoredContent } from './store.ts'
 
 /** What went wrong: an error of ours with its details, or one of SQLite with its number. */

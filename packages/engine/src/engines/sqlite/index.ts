@@ -4,7 +4,7 @@
  * reads, so that neither waits for the other nor the process for them; a third finds keys, once somebody asks for one.
  */
 
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import { StreamEngine } from '../../stream-engine.ts'
 import type { StreamLog } from '../../stream-log.ts'
 import type { EngineSupports, Retention, StreamName } from '../../types.ts'

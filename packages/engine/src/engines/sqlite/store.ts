@@ -1,7 +1,7 @@
 /** The log file, worked on synchronously; all that touches it is here. Runs in threads of its own (thread.ts). */
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import { RecordBatch } from '../../record-batch.ts'
 import type { ReadLimit, Retention } from '../../types.ts'
 import { decodeContent, encodeContent, pack, unpack } from './block.ts'

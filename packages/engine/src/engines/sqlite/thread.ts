@@ -4,7 +4,7 @@
  * between the threads many at a time: each crossing wakes a thread.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { isMillraceError, type MillraceError } from '@millrace/sdk'
+import { isMillraceError, type MillraceError } from '@millrace/sdk/errors'
 import { type Answer, Answers, type Fault, faultOf } from './answers.ts'
 import type { Question } from './key-index/key-index.ts'
 import { FindService } from './key-index/service.ts'

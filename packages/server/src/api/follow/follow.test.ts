@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'
-import { readEvents, type StreamEvent } from '@millrace/sdk'
+import { readEvents, type StreamEvent } from '@millrace/sdk/manager'
 import { WebSocket } from 'ws'
 import { type TestManager, testManager } from '../testing/manager.ts'
 

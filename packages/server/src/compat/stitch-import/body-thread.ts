@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { RecordBatch } from '@millrace/engine'
-import { type ErrorCode, type ErrorDetails, type ImportHead, MillraceError, type Refusal } from '@millrace/sdk'
+import { type ErrorCode, type ErrorDetails, MillraceError } from '@millrace/sdk'
+import type { ImportHead, Refusal } from '@millrace/sdk/stitch'
 import type { ReadBody } from './read-body.ts'
 
 /** What the thread is asked. */

@@ -1,5 +1,6 @@
 /** Who sends to the Import API, and which stream it is for. */
-import { type Refusal, isMillraceError, notAuthorized } from '@millrace/sdk'
+import { isMillraceError } from '@millrace/sdk'
+import { type Refusal, notAuthorized } from '@millrace/sdk/stitch'
 import type { Principal } from '../../domain/access.ts'
 import { isUuid } from '../../domain/ids.ts'
 import type { Tokens } from '../../http/tokens.ts'

@@ -4,6 +4,7 @@
  */
 import { gunzip } from 'node:zlib'
 import type { Readable } from 'node:stream'
+import { MillraceError } from '@millrace/sdk'
 import {
   importAccepted,
   type ImportHead,
@@ -11,12 +12,11 @@ import {
   importKinds,
   importStatus,
   maxImportBytes,
-  MillraceError,
   type Refusal,
   refuseMediaType,
   refuseMethod,
   tooLarge,
-} from '@millrace/sdk'
+} from '@millrace/sdk/stitch'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { collectBody } from '../../http/collect-body.ts'
 import { requestError } from '../../http/problem.ts'

@@ -3,7 +3,8 @@
  * takes. A RECORD keeps its sequence, the version of its table and the time it was taken.
  */
 import { type NewRecord, RecordBatch } from '@millrace/engine'
-import { encodeJson, type JsonObject, type StitchMessage, type Taken } from '@millrace/sdk'
+import { encodeJson, type JsonObject } from '@millrace/sdk'
+import type { StitchMessage, Taken } from '@millrace/sdk/stitch'
 
 /**
  * The records of a request. The schema of a batch comes first, in every request: whoever reads from any place on finds it close before

@@ -1,7 +1,7 @@
 /** A body of the Import API as what is stored of it: all that costs time by its size, wherever it is done. */
 import { createHash } from 'node:crypto'
 import type { RecordBatch } from '@millrace/engine'
-import { type ImportHead, maxImportMessages, readImport, type Refusal } from '@millrace/sdk'
+import { type ImportHead, maxImportMessages, readImport, type Refusal } from '@millrace/sdk/stitch'
 import { firstNotJson } from '../../streams/json-check.ts'
 import { recordsOf } from './lines.ts'
 import { type Compile, SchemaChecks } from './schema-checks.ts'

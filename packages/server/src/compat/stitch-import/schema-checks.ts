@@ -1,5 +1,6 @@
 /** Checks of records against the schema that comes with their batch (JSON Schema draft 4), in the words of the Import API. */
-import { encodeJson, isObject, type Json, type JsonObject, stitchType } from '@millrace/sdk'
+import { encodeJson, isObject, type Json, type JsonObject } from '@millrace/sdk'
+import { stitchType } from '@millrace/sdk/stitch'
 import type { RecordCheck } from '../../streams/types.ts'
 
 /** Makes the check of a JSON Schema. Throws an Error in words where it is none. */

@@ -1,4 +1,5 @@
-import { type JsonObject, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
+import type { JsonObject } from '@millrace/sdk/json'
 import type { BatchesPlane, NewBatch } from '../control-plane.ts'
 import type { Act, Batch, BatchPart, Page, PageQuery } from '../types.ts'
 import { limitOf, note, pageOf } from './page.ts'

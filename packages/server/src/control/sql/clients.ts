@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { Actor } from '../../domain/access.ts'
 import type { ClientsPlane } from '../control-plane.ts'
 import type { Act, Client, NewClient, NewSecret, Page, PageQuery } from '../types.ts'

@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import { claim, comesBack, settle } from '../../domain/lease.ts'
 import { normalised, type OffsetRange, rangesOf } from '../../domain/ranges.ts'
 import type { Claim, GroupOf, GroupsPlane, Settle } from '../control-plane.ts'

@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { NewAuditLine, Act, Page, PageQuery } from '../types.ts'
 import type { Queries, Row } from './sql.ts'
 

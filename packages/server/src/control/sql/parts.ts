@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { StreamPartsPlane } from '../control-plane.ts'
 import type { Act, SchemaType, StreamKey, StreamSchema } from '../types.ts'
 import { note } from './page.ts'

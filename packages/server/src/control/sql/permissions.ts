@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { Actor, Rights } from '../../domain/access.ts'
 import type { PermissionsPlane } from '../control-plane.ts'
 import type { Act, Permission } from '../types.ts'

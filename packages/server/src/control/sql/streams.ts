@@ -1,4 +1,5 @@
-import { type JsonObject, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
+import type { JsonObject } from '@millrace/sdk/json'
 import type { Actor } from '../../domain/access.ts'
 import type { StreamsPlane } from '../control-plane.ts'
 import type {

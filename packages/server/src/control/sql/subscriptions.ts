@@ -1,4 +1,5 @@
-import { type JsonObject, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
+import type { JsonObject } from '@millrace/sdk/json'
 import type { SubscriptionsPlane } from '../control-plane.ts'
 import type { Act, Page, PageQuery, Subscription } from '../types.ts'
 import { limitOf, note, pageOf } from './page.ts'

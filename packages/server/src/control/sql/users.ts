@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { UsersPlane } from '../control-plane.ts'
 import type { Act, NewUser, Page, PageQuery, User } from '../types.ts'
 import { forgetActor } from './clients.ts'

@@ -3,7 +3,7 @@
  * index catch up with the stream, so that a stream nobody asks costs nothing. The newest records stand in memory ({@link Tail}), the
  * others in runs on the disk ({@link RunFile}), which are merged as they become many.
  */
-import { isMillraceError } from '@millrace/sdk'
+import { isMillraceError } from '@millrace/sdk/errors'
 import { decodeContent } from '../block.ts'
 import type { LogStore, StoredContent, StreamRow } from '../store.ts'
 import { hashOf } from './hash.ts'

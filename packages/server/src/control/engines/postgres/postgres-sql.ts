@@ -1,4 +1,4 @@
-import { MillraceError, systemCode } from '@millrace/sdk'
+import { MillraceError, systemCode } from '@millrace/sdk/errors'
 import type { Pool, PoolClient } from 'pg'
 import { schemaSteps } from '../../sql/schema.ts'
 import type { Param, Queries, Row, Sql, Transaction } from '../../sql/sql.ts'

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
+import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk/errors'
 import { schemaSteps } from '../../sql/schema.ts'
 
 /** How long one process waits for the transaction of another. */

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk/errors'
 import type { Param, Queries, Row, Sql, Transaction } from '../../sql/sql.ts'
 import { inOurWords, openForReading, openForWriting } from './database.ts'
 

@@ -1,6 +1,6 @@
 /** The thread that writes: it alone waits for the disk, and what comes meanwhile shares the next commit. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { isMillraceError } from '@millrace/sdk'
+import { isMillraceError } from '@millrace/sdk/errors'
 import { SqlControlPlane } from '../../sql/plane.ts'
 import type { Area } from './calls.ts'
 import { SqliteSql } from './sqlite-sql.ts'

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { type ErrorCode, type ErrorDetails, MillraceError } from '@millrace/sdk'
+import { type ErrorCode, type ErrorDetails, MillraceError } from '@millrace/sdk/errors'
 import type { ControlPlane } from '../../control-plane.ts'
 import { SqlControlPlane } from '../../sql/plane.ts'
 import { type Area, type Areas, writes } from './calls.ts'

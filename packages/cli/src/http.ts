@@ -1,0 +1,2 @@
+/** What `import … from 'millrace/http'` gives an author: the HTTP kit. */
+export * from '@millrace/sdk/http'
