@@ -3,7 +3,7 @@
 export { httpClient } from './client.ts'
 export { systemClock } from './clock.ts'
 export { statusOf } from './failures.ts'
-export { type JsonPath, jsonPath, valueAt } from './json-path.ts'
+export { type JsonPath, jsonPath, valueAt, withValueAt } from './json-path.ts'
 export { nextLink } from './link-header.ts'
 export { type Page, type PagePosition, type PageStyle, type PagesRequest, pages } from './pages.ts'
 export { inOrder } from './slots.ts'

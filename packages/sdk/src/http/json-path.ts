@@ -1,4 +1,4 @@
-import { isObject, type Json } from '../message/json.ts'
+import { isObject, type Json, type JsonObject } from '../message/json.ts'
 
 /**
  * A place in a JSON value: a JSON pointer (RFC 6901: `/data/items`, `/a~1b`), or names with points (`data.items`,
@@ -28,4 +28,12 @@ export const valueAt = (value: Json | undefined, path: JsonPath): Json | undefin
     else return undefined
   }
   return v
+}
+
+/** The object with `value` at the place; objects that are missing on the way are made. */
+export const withValueAt = (object: JsonObject, [first, ...rest]: JsonPath, value: Json): JsonObject => {
+  if (first === undefined) return object
+  if (rest.length === 0) return { ...object, [first]: value }
+  const inner = object[first]
+  return { ...object, [first]: withValueAt(isObject(inner ?? null) ? (inner as JsonObject) : {}, rest, value) }
 }

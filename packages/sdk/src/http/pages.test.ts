@@ -89,6 +89,74 @@ const fault = async (work: Promise<unknown>): Promise<MillraceError> => {
   return e
 }
 
+test('pages are asked for by POST where there is a body: what the style counts or carries is put into it', async () => {
+  let busy = 1
+  await using s = await startHttpServer((q, r) => {
+    assert.deepEqual([q.method, q.headers['content-type'], q.url], ['POST', 'application/json', '/search?v=1'])
+    // Asking twice does no harm, so a failure that may pass is tried again.
+    if (busy-- > 0) {
+      sendJson(r, '', { status: 503 })
+      return
+    }
+    const { after, from = 0, size = 10, keep } = JSON.parse(q.body.toString()) as Record<string, never>
+    assert.deepEqual(keep, { this: ['too'] })
+    const first = after === undefined ? Number(from) : Number(after[1])
+    const items = ids.slice(first, first + Number(size)).map(({ id }) => ({ id, sort: ['x', id] }))
+    sendJson(r, { items, page: { end: { at: first + Number(size) }, more: first + Number(size) < ids.length } })
+  })
+  await using client = httpClient({ baseUrl: s.url, retry: { baseMs: 1 } })
+  const request = { path: '/search', query: { v: 1 }, body: { keep: { this: ['too'] } }, recordsAt: 'items' }
+  const offset = { style: 'offset', parameter: 'from', limit: 5, limitParameter: 'size' } as const
+  assert.deepEqual((await all(client, { ...request, pages: offset })).ids, expected)
+  // A place that is a list stays one: search_after of a search engine.
+  const after = { style: 'last-record', at: 'sort', parameter: 'after', more: 'page.more' } as const
+  const whole = await all(client, { ...request, pages: after })
+  assert.deepEqual([whole.ids, whole.next[0]], [expected, { at: ['x', 10] }])
+  const rest = await all(client, { ...request, pages: after, from: whole.next[1], etag: '"not sent"' })
+  assert.deepEqual(rest.ids, expected.slice(20))
+  assert.equal(s.requests.at(-1)?.headers['if-none-match'], undefined)
+})
+
+test('a parameter in a body may stand deep in it, and what is there is kept', async () => {
+  await using s = await startHttpServer((q, r) => {
+    const { variables } = JSON.parse(q.body.toString()) as { variables: { first: number; after?: number; of: string } }
+    assert.equal(variables.of, 'ann')
+    const { first, after = 0 } = variables
+    sendJson(r, { data: { nodes: ids.slice(after, after + first), end: after + first < 25 ? after + first : null } })
+  })
+  await using client = httpClient({ baseUrl: s.url })
+  const style = {
+    style: 'cursor',
+    at: 'data.end',
+    parameter: 'variables.after',
+    limit: 7,
+    limitParameter: 'variables.first',
+  } as const
+  const body = { query: 'query ($after: Int) { nodes }', variables: { of: 'ann' } }
+  const { ids: found } = await all(client, { path: '/graphql', body, pages: style, recordsAt: 'data.nodes' })
+  assert.deepEqual(found, expected)
+})
+
+test('an answer of 200 that tells errors is a refusal, and its words are not told', async () => {
+  const answers: Json[] = [
+    { data: null, errors: [{ message: 'private' }] },
+    { data: [], errors: 'private' },
+    { data: [{ id: 1 }], errors: [] },
+    { data: [{ id: 2 }], errors: null },
+  ]
+  await using s = await startHttpServer((_, r) => sendJson(r, answers.shift()))
+  await using client = httpClient({ baseUrl: s.url })
+  const request = { path: '/', body: {}, pages: { style: 'none' }, recordsAt: 'data', errorsAt: 'errors' } as const
+  for (let i = 0; i < 2; i++) {
+    const e = await fault(all(client, request))
+    assert.deepEqual([e.code, e.exitCode], ['SOURCE_REFUSED', 78])
+    assert.match(e.message, /tells errors at errors/)
+    assert.ok(!`${e.message}${e.fix}`.includes('private'))
+  }
+  assert.deepEqual((await all(client, request)).ids, [1])
+  assert.deepEqual((await all(client, request)).ids, [2])
+})
+
 test('pages that do not end are noticed: the same cursor, a circle, more than allowed', async () => {
   await using s = await startHttpServer((q, r) => {
     const n = Number(new URL(q.url, 'http://x').searchParams.get('c') ?? 0)

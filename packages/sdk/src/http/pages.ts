@@ -1,8 +1,8 @@
 /** Answers that come in pages, by the style in which the server says where the next one is. */
 import type { MillraceError } from '../errors/error.ts'
-import { encodeJson, isObject, type Json } from '../message/json.ts'
+import { encodeJson, isObject, type Json, type JsonObject } from '../message/json.ts'
 import { httpError } from './failures.ts'
-import { type JsonPath, jsonPath, valueAt } from './json-path.ts'
+import { type JsonPath, jsonPath, valueAt, withValueAt } from './json-path.ts'
 import { nextLink } from './link-header.ts'
 import type { HttpAnswer, HttpClient, QueryValue, RequestOptions } from './types.ts'
 
@@ -33,7 +33,7 @@ interface Limit {
 }
 
 /** Where a page is: a path with its query, or the value of the style's parameter. Fit to be a bookmark. */
-export type PagePosition = { readonly url: string } | { readonly at: string | number }
+export type PagePosition = { readonly url: string } | { readonly at: Json }
 
 export interface Page {
   readonly answer: HttpAnswer
@@ -47,6 +47,13 @@ export interface PagesRequest extends RequestOptions {
   readonly pages: PageStyle
   /** Where the records of a page are: a pointer or names with points. Default: the body itself. A single object is one record. */
   readonly recordsAt?: string | undefined
+  /**
+   * Pages are asked for by POST, with this as JSON: a search or GraphQL. The style's `parameter` and `limitParameter` are
+   * places in it then (`variables.after`). It is sent again after a failure, so asking twice must do no harm.
+   */
+  readonly body?: JsonObject | undefined
+  /** Where an answer of 2xx tells that it failed: anything there but null, false and what is empty is SOURCE_REFUSED. */
+  readonly errorsAt?: string | undefined
   /** {@link Page.next} of an earlier page. */
   readonly from?: PagePosition | undefined
   /** Where there are more, something is wrong: SOURCE_MALFORMED. Default 1,000,000. */
@@ -76,6 +83,7 @@ export async function* pages(client: HttpClient, request: PagesRequest): AsyncGe
       return
     }
     const body = answer.json()
+    if (request.errorsAt !== undefined) refuseErrors(answer, body, request.errorsAt)
     const records = recordsOf(answer, body, recordsAt)
     // Counting goes on for ever where the server does not know the parameter.
     if (isCounted && count > 1 && records.length > 0 && answer.bytes.equals(before))
@@ -97,22 +105,53 @@ export async function* pages(client: HttpClient, request: PagesRequest): AsyncGe
 }
 
 const ask = (client: HttpClient, request: PagesRequest, position: PagePosition | undefined): Promise<HttpAnswer> => {
-  const { pages: style, path, query, headers, etag, accept, signal } = request
-  const options: RequestOptions = { headers, accept, signal, ...(position === undefined ? { etag } : {}) }
+  const { pages: style, path, query, body, headers, etag, accept, signal } = request
+  const options: RequestOptions = {
+    headers,
+    accept,
+    signal,
+    ...(position === undefined && body === undefined ? { etag } : {}),
+  }
   if (position !== undefined && 'url' in position) {
     // What was kept out of the position is put back.
     const secret = new Set(request.secretParameters)
     const hidden = Object.fromEntries(Object.entries(query ?? {}).filter(([name]) => secret.has(name)))
-    return client.get(client.baseUrl.origin + position.url, { ...options, query: hidden })
+    return send(client, client.baseUrl.origin + position.url, { ...options, query: hidden }, body)
   }
-  const more: Record<string, QueryValue> = {}
-  if (style.limitParameter !== undefined) more[style.limitParameter] = style.limit
+  const more: Record<string, Json> = {}
+  if (style.limitParameter !== undefined && style.limit !== undefined) more[style.limitParameter] = style.limit
   if ('parameter' in style) {
     if (position !== undefined) more[style.parameter] = position.at
     else if (style.style === 'offset' || style.style === 'page') more[style.parameter] = firstOf(style)
   }
-  return client.get(path, { ...options, query: { ...query, ...more } })
+  if (body === undefined)
+    return send(client, path, { ...options, query: { ...query, ...mapValues(more, queryValue) } }, undefined)
+  const filled = Object.entries(more).reduce((b, [at, value]) => withValueAt(b, jsonPath(at), value), body)
+  return send(client, path, { ...options, query }, filled)
 }
+
+const send = (
+  client: HttpClient,
+  path: string,
+  options: RequestOptions,
+  body: JsonObject | undefined,
+): Promise<HttpAnswer> =>
+  body === undefined
+    ? client.get(path, options)
+    : client.request({
+        ...options,
+        method: 'POST',
+        path,
+        headers: { 'content-type': 'application/json', ...options.headers },
+        body: encodeJson(body),
+        idempotent: true,
+      })
+
+const mapValues = <A, B>(of: Readonly<Record<string, A>>, to: (a: A) => B): Record<string, B> =>
+  Object.fromEntries(Object.entries(of).map(([name, value]) => [name, to(value)]))
+
+const queryValue = (v: Json): QueryValue =>
+  typeof v === 'string' || typeof v === 'number' ? v : typeof v === 'bigint' ? String(v) : encodeJson(v)
 
 const firstOf = (style: { readonly style: string; readonly first?: number | undefined }): number =>
   style.first ?? (style.style === 'page' ? 1 : 0)
@@ -172,11 +211,7 @@ const nextOf = (turn: Turn): PagePosition | undefined => {
 const textOf = (v: Json | undefined): string | undefined => (typeof v === 'string' && v !== '' ? v : undefined)
 
 const atPosition = (v: Json | undefined): PagePosition | undefined =>
-  v === undefined || v === null || v === '' || v === false
-    ? undefined
-    : typeof v === 'number' || typeof v === 'string'
-      ? { at: v }
-      : { at: typeof v === 'bigint' ? String(v) : encodeJson(v) }
+  v === undefined || v === null || v === '' || v === false ? undefined : { at: v }
 
 /** Path and query alone: a position outlives the host's name, and holds no secret of the auth. */
 const urlPosition = (turn: Turn, link: string | undefined): PagePosition | undefined => {
@@ -194,6 +229,25 @@ const urlPosition = (turn: Turn, link: string | undefined): PagePosition | undef
     })
   for (const name of turn.secret) url.searchParams.delete(name)
   return { url: url.pathname + url.search }
+}
+
+const refuseErrors = (answer: HttpAnswer, body: Json, at: string): void => {
+  const found = valueAt(body, jsonPath(at))
+  const isNone =
+    found === undefined ||
+    found === null ||
+    found === false ||
+    found === '' ||
+    (Array.isArray(found) && found.length === 0) ||
+    (isObject(found) && Object.keys(found).length === 0)
+  if (isNone) return
+  throw httpError({
+    side: 'source',
+    kind: 'refused',
+    what: answer.asked,
+    why: `the answer (${answer.status}) tells errors at ${at}`,
+    fix: 'Send the same request by hand to read them: what bodies say is not logged.',
+  })
 }
 
 const malformed = (answer: HttpAnswer, why: string): MillraceError =>

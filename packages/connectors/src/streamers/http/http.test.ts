@@ -451,6 +451,78 @@ test('a list on one page that did not change is not sent again', async () => {
   assert.deepEqual(second.state, first.state)
 })
 
+/** A GraphQL API: repositories by cursor, with what changed since, and the issues of some of them. */
+const graph = (q: SeenRequest, r: ServerResponse): void => {
+  const { query: text, variables } = JSON.parse(q.body.toString()) as { query: string; variables: JsonObject }
+  const after = Number(variables['after'] ?? 0)
+  if (text.startsWith('query issues')) {
+    const issues = (variables['repos'] as number[]).map((repo) => ({ repo, title: `of ${repo}` }))
+    sendJson(r, { data: { issues } })
+    return
+  }
+  const all = Array.from({ length: 7 }, (_, i) => ({ id: i + 1, updated: i + 1 })).filter(
+    ({ updated }) => updated >= Number(variables['since'] ?? 0),
+  )
+  sendJson(r, {
+    data: {
+      repos: { nodes: all.slice(after, after + 3), pageInfo: { end: String(after + 3), more: after + 3 < all.length } },
+    },
+  })
+}
+const graphSettings = {
+  repos: {
+    path: '/graphql',
+    body: { query: 'query repos($after: String) { repos { nodes { id } } }', variables: { after: null } },
+    records: 'data.repos.nodes',
+    errors: 'errors',
+    pages: {
+      style: 'cursor',
+      at: 'data.repos.pageInfo.end',
+      parameter: 'variables.after',
+      more: 'data.repos.pageInfo.more',
+    },
+    keys: ['id'],
+    replicationKey: 'updated',
+    startParameter: 'variables.since',
+  },
+  issues: {
+    parent: 'repos',
+    path: '/graphql',
+    body: { query: 'query issues($repos: [Int]) { issues }', variables: { repos: '{parent.id}' } },
+    records: 'data.issues',
+    pages: { style: 'none' },
+    parentsPerRequest: 5,
+    keys: ['repo'],
+  },
+}
+
+test('an API that is asked by POST: GraphQL, its pages, what is new, and children of several parents in one request', async () => {
+  await using s = await startHttpServer(graph)
+  const settings = { baseUrl: s.url, substreams: graphSettings }
+  const first = await read(settings)
+  assert.equal(first.error, undefined)
+  const ids = (r: Read, name: string, field: string): unknown[] =>
+    r.lines.filter((m) => m['type'] === 'RECORD' && m['stream'] === name).map((m) => (m['record'] as JsonObject)[field])
+  assert.deepEqual(ids(first, 'repos', 'id'), [1, 2, 3, 4, 5, 6, 7])
+  assert.deepEqual(ids(first, 'issues', 'repo'), [1, 2, 3, 4, 5, 6, 7])
+  const bodies = (): JsonObject[] => s.requests.map((q) => parseExact(q.body.toString()) as JsonObject)
+  // Without a start its variable is left out, and a parent's number stays a number.
+  assert.deepEqual(bodies()[0]?.['variables'], { after: null })
+  assert.ok(bodies().some((b) => encodeJson(b['variables'] as JsonObject) === '{"repos":[1,2,3]}'))
+  const asked = s.requests.length
+  const second = await read(settings, { state: first.state })
+  assert.deepEqual(ids(second, 'repos', 'id'), [7])
+  assert.deepEqual(bodies()[asked]?.['variables'], { after: null, since: 7 })
+})
+
+test('an API that answers 200 with errors ends the run, and what is no body is told', async () => {
+  await using s = await startHttpServer((_, r) => sendJson(r, { data: null, errors: [{ message: 'private' }] }))
+  const { error } = await read({ baseUrl: s.url, substreams: { repos: graphSettings.repos } })
+  assert.deepEqual([error?.code, error?.exitCode], ['SOURCE_REFUSED', 78])
+  const { error: wrong } = await read({ baseUrl: s.url, substreams: { a: { path: '/', body: [1] } } })
+  assert.match(wrong?.message ?? '', /substreams\.a: body must be an object/)
+})
+
 test('a token revoked in the middle of a run ends it with exit code 78, and what came before is kept', async () => {
   let asked = 0
   await using s = await startHttpServer((q, r) => {

@@ -1,11 +1,15 @@
 /** What the settings say of one substream: read, checked, with every mistake told at once. */
 import { isObject, type Json, type JsonObject, MillraceError, nearest } from '@millrace/sdk'
-import type { PageStyle } from '@millrace/sdk/http'
+import { jsonPath, type PageStyle, withValueAt } from '@millrace/sdk/http'
 
 export interface SubstreamSpec {
   readonly name: string
   readonly path: string
   readonly query: Readonly<Record<string, string>>
+  /** Sent by POST, with the same holes as `query`; GET where there is none. */
+  readonly body: JsonObject | undefined
+  /** Where an answer tells that it failed, though its status says otherwise. */
+  readonly errorsAt: string | undefined
   /** Where the records are in the body. */
   readonly recordsAt: string
   readonly pages: PageStyle
@@ -33,6 +37,8 @@ export interface SubstreamSpec {
 const fields = [
   'path',
   'query',
+  'body',
+  'errors',
   'records',
   'pages',
   'keys',
@@ -200,9 +206,13 @@ class Reading {
     const pages = this.#pages(defaultPages)
     const query = this.#texts('query')
     const replicationKey = this.optionalText('replicationKey')
+    const rawBody = this.#raw['body'] ?? undefined
+    if (rawBody !== undefined && !isObject(rawBody)) this.problem('body must be an object')
+    let body = rawBody !== undefined && isObject(rawBody) ? rawBody : undefined
     const startParameter = this.optionalText('startParameter')
     if (startParameter !== undefined) {
-      query[startParameter] ??= '{start}'
+      if (body === undefined) query[startParameter] ??= '{start}'
+      else body = withValueAt(body, jsonPath(startParameter), '{start}')
       if (replicationKey === undefined) this.problem('startParameter needs a replicationKey')
     }
     const order = this.optionalText('order') ?? 'none'
@@ -216,7 +226,7 @@ class Reading {
     if (within !== undefined && (this.#raw['path'] !== undefined || this.#raw['parent'] === undefined))
       this.problem('within is for a substream with a parent and without a path')
     const templates = [path, ...Object.values(query)].join(' ')
-    const usesParent = /\{parent\./.test(templates)
+    const usesParent = /\{parent\./.test([templates, ...textsIn(body)].join(' '))
     if (within === undefined && usesParent !== (this.#raw['parent'] !== undefined))
       this.problem(
         usesParent ? 'it uses {parent.…} and names no parent' : 'it has a parent and {parent.…} stands nowhere',
@@ -236,6 +246,8 @@ class Reading {
       name: this.#name,
       path,
       query,
+      body,
+      errorsAt: this.optionalText('errors'),
       recordsAt: this.optionalText('records') ?? '',
       pages,
       keys: this.#list('keys').map(String),
@@ -267,4 +279,14 @@ class Reading {
 /** Whether the server is told where to start, rather than old records being dropped here. */
 export const asksForStart = (spec: SubstreamSpec): boolean =>
   (spec.within !== undefined && spec.parent !== undefined && asksForStart(spec.parent)) ||
-  [spec.path, ...Object.values(spec.query)].some((t) => t.includes('{start}'))
+  [spec.path, ...Object.values(spec.query), ...textsIn(spec.body)].some((t) => t.includes('{start}'))
+
+/** All texts in a value. Braces that are none of our holes are the API's own there: GraphQL is full of them. */
+const textsIn = (value: Json | undefined): readonly string[] =>
+  typeof value === 'string'
+    ? [value]
+    : Array.isArray(value)
+      ? (value as readonly Json[]).flatMap(textsIn)
+      : value !== undefined && isObject(value)
+        ? Object.values(value).flatMap(textsIn)
+        : []

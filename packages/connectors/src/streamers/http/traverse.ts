@@ -106,7 +106,7 @@ const pagesOf = (
 ): AsyncGenerator<Page, void, undefined> => {
   const fill = (template: string, encode: (s: string) => string): string | undefined => {
     let isKnown = true
-    const filled = template.replace(/\{(start|parent\.[^}]+)\}/g, (_, hole: string) => {
+    const filled = template.replace(/\{(start|parent\.[^{}]+)\}/g, (_, hole: string) => {
       if (hole === 'start') {
         if (from.start === undefined || from.start === null) isKnown = false
         return encode(textOf(from.start) ?? '')
@@ -115,7 +115,30 @@ const pagesOf = (
     })
     return isKnown ? filled : undefined
   }
+  const known = (hole: string): Json | undefined => {
+    if (hole === 'start') return from.start ?? undefined
+    const values = parents.map((p) => parentJson(spec, p, hole.slice('parent.'.length)))
+    return spec.parentsPerRequest > 1 ? values : values[0]
+  }
+  /** A text that is one hole becomes the value itself, a number a number; without a value its member is left out. */
+  const fillJson = (value: Json): Json | undefined => {
+    if (typeof value === 'string') {
+      const whole = /^\{(start|parent\.[^{}]+)\}$/.exec(value)?.[1]
+      return whole === undefined ? fill(value, (s) => s) : known(whole)
+    }
+    if (Array.isArray(value)) return (value as readonly Json[]).map(fillJson).filter((v) => v !== undefined)
+    return isObject(value) ? fillObject(value) : value
+  }
+  const fillObject = (value: JsonObject): JsonObject =>
+    Object.fromEntries(
+      Object.entries(value).flatMap(([name, v]) => {
+        const filled = fillJson(v)
+        return filled === undefined ? [] : [[name, filled]]
+      }),
+    )
   return pages(api.client, {
+    ...(spec.body === undefined ? {} : { body: fillObject(spec.body) }),
+    errorsAt: spec.errorsAt,
     path: fill(spec.path, encodeURIComponent) ?? spec.path.replaceAll('{start}', ''),
     query: Object.fromEntries(Object.entries(spec.query).map(([name, t]) => [name, fill(t, (s) => s)])),
     pages: spec.pages,
@@ -143,9 +166,12 @@ const withParent = (spec: SubstreamSpec, record: JsonObject, parent: JsonObject 
   return { ...record, ...Object.fromEntries(added.map(([to, of]) => [to, valueAt(parent, jsonPath(of)) ?? null])) }
 }
 
-const parentValue = (spec: SubstreamSpec, parent: JsonObject, field: string): string => {
-  const value = textOf(valueAt(parent, jsonPath(field)))
-  if (value === undefined || value === '')
+const parentValue = (spec: SubstreamSpec, parent: JsonObject, field: string): string =>
+  String(parentJson(spec, parent, field))
+
+const parentJson = (spec: SubstreamSpec, parent: JsonObject, field: string): Json => {
+  const value = valueAt(parent, jsonPath(field))
+  if (value === undefined || textOf(value) === undefined || value === '')
     throw new MillraceError('SOURCE_MALFORMED', {
       why: `a record of ${spec.parent?.name} has no ${field}, which ${spec.name} is asked for with`,
       fix: `Check {parent.${field}} of substream ${spec.name}.`,
