@@ -15,6 +15,8 @@ export interface Delivery {
   readonly place: number
   readonly body: Buffer
   readonly headers: Readonly<Record<string, unknown>>
+  /** As its publisher calls it, where it does. */
+  readonly id: string | undefined
   /** Seconds since 1970, where the publisher said so. */
   readonly timestamp: number | undefined
 }
@@ -179,6 +181,7 @@ export class Cursor {
         place,
         body: message.body as Buffer,
         headers: message.headers as Record<string, unknown>,
+        id: message.messageId,
         timestamp: message.timestamp,
       })
       this.#arrivals.wake()

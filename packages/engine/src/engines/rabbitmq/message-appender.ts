@@ -8,13 +8,17 @@ import { Waiters } from '../../waiters.ts'
 import { brokerError, isLasting } from './failures.ts'
 import { Lease } from './lease.ts'
 import type { Link } from './link.ts'
-import { headersOf, type Message, type Origin, type WriterState } from './message.ts'
+import { envelopeOf, type Message, type Origin, recordOf, type WriterState } from './message.ts'
 
 /** Messages, and bytes of them, that are under way at most. */
 const [maxUnseen, maxUnseenBytes] = [5_000, 8 * 1024 * 1024]
 const maxWaitingBytes = 64 * 1024 * 1024
 const turnMs = 50
 const retryMs = 200
+/** So many confirms are told of at once, where the append is not at its end. */
+const toldConfirms = 200
+/** How long a confirm is waited for where the message was seen already. */
+const confirmMs = 1_000
 const never = new AbortController().signal
 
 export interface MessageTarget {
@@ -32,6 +36,8 @@ export interface MessageTarget {
   readonly writers: () => ReadonlyMap<string, WriterState>
   /** Reads what comes, so that {@link MessageAppender.saw} is told, for as long as it is asked for. */
   readonly reading: (isNeeded: boolean) => void
+  /** Told now and then that more of what was published is confirmed. */
+  readonly confirmed: () => void
 }
 
 interface Pending {
@@ -42,6 +48,10 @@ interface Pending {
   /** Parts that were published, and those that were seen in the stream. */
   sent: number
   seen: number
+  /** The parts before this one are confirmed, all of them. Confirms may come in another order: they count when those before them have come. */
+  confirmed: number
+  acknowledged: number
+  highest: number
   first: number
   next: number
   isRepeated: boolean
@@ -72,9 +82,11 @@ export class MessageAppender {
   #session: Session | undefined
   #failure: unknown
   #progressAt = performance.now()
+  #confirmedAt = 0
   #running: Promise<void> | undefined
   readonly #events = new Waiters()
   readonly #room = new Waiters()
+  readonly #confirms = new Waiters()
 
   constructor(target: MessageTarget) {
     this.#t = target
@@ -87,7 +99,8 @@ export class MessageAppender {
     const mark = writer ?? { id: this.#me, seq: this.#serial++ }
     const isNamed = writer !== undefined
     const place = { at: 0, sent: 0, seen: 0, first: 0, next: 0, isRepeated: false }
-    this.#waiting.push({ records, mark, isNamed, ...place, resolve, reject })
+    const confirms = { confirmed: 0, acknowledged: 0, highest: 0 }
+    this.#waiting.push({ records, mark, isNamed, ...place, ...confirms, resolve, reject })
     this.#waitingBytes += records.contentEnd
     this.#kick()
     return await promise
@@ -111,6 +124,64 @@ export class MessageAppender {
       this.#answer(one)
     }
     this.#events.wake()
+  }
+
+  /** Messages that were published and not seen yet. */
+  get unseen(): number {
+    return this.#unseen
+  }
+
+  /** How many of them, from the first one on, are confirmed. */
+  get confirmed(): number {
+    let count = 0
+    for (const one of this.#underway) {
+      count += Math.max(0, one.confirmed - one.seen)
+      if (one.confirmed < one.records.count) break
+    }
+    return count
+  }
+
+  /**
+   * Our messages from the place `from` on up to `message`, where nothing else is between; undefined where that is not certain. Messages of one
+   * channel keep their order, so it is certain when `message` is the nth that was not seen yet, all n are confirmed, and there are n places.
+   */
+  async passed(message: Message, from: number): Promise<readonly Message[] | undefined> {
+    for (;;) {
+      const count = this.#countTo(message)
+      if (typeof count === 'number') return from + count - 1 === message.place ? this.#next(count - 1, from) : undefined
+      if (count === 'foreign') return undefined
+      const before = this.#confirmedAt
+      await this.#confirms.wait(never, confirmMs)
+      if (this.#confirmedAt === before) return undefined
+    }
+  }
+
+  /** Which one of what was not seen yet a message is, from 1 on. */
+  #countTo({ origin }: Message): number | 'foreign' | 'unconfirmed' {
+    let count = 0
+    let isConfirmed = true
+    for (const one of this.#underway) {
+      const part = origin === undefined ? undefined : partOf(one, origin)
+      if (part !== undefined) {
+        if (part < one.seen) return 'foreign'
+        return isConfirmed && one.confirmed > part ? count + part - one.seen + 1 : 'unconfirmed'
+      }
+      isConfirmed &&= one.confirmed === one.records.count
+      count += one.records.count - one.seen
+    }
+    return 'foreign'
+  }
+
+  /** The next messages that were not seen yet, as they are read from the place `from` on. */
+  #next(count: number, from: number): readonly Message[] {
+    const out: Message[] = []
+    for (const one of this.#underway)
+      for (let part = one.seen; part < one.records.count && out.length < count; part++) {
+        const { body, key, contentType } = one.records.record(part)
+        const record = recordOf(body, key, contentType)
+        out.push({ place: from + out.length, at: one.at, origin: originOf(one, part), record })
+      }
+    return out
   }
 
   async close(): Promise<void> {
@@ -273,14 +344,31 @@ export class MessageAppender {
     const { exchange, queue } = this.#t
     const { records } = one
     const route = { exchange, routingKey: exchange === '' ? queue : '', durable: true, mandatory: true }
+    one.confirmed = one.acknowledged = one.highest = one.sent
     for (; one.sent < records.count; one.sent++) {
-      const record = records.record(one.sent)
-      const origin = originOf(one, one.sent)
+      const part = one.sent
+      const record = records.record(part)
+      const envelope = { ...envelopeOf(record, originOf(one, part), one.at), ...route }
       const body = Buffer.from(record.body.buffer, record.body.byteOffset, record.body.length)
-      session.channel.basicPublish({ ...headersOf(record, origin, one.at), ...route }, body).catch((error: unknown) => {
-        if (this.#session === session) this.#lose(error)
-      })
+      session.channel.basicPublish(envelope, body).then(
+        () => {
+          if (this.#session === session) this.#confirm(one, part)
+        },
+        (error: unknown) => {
+          if (this.#session === session) this.#lose(error)
+        },
+      )
     }
+  }
+
+  #confirm(one: Pending, part: number): void {
+    one.acknowledged++
+    one.highest = Math.max(one.highest, part + 1)
+    if (one.acknowledged < one.highest) return
+    one.confirmed = one.highest
+    this.#confirmedAt++
+    this.#confirms.wake()
+    if (one.confirmed === one.records.count || one.confirmed % toldConfirms === 0) this.#t.confirmed()
   }
 }
 

@@ -6,7 +6,7 @@ import type { RecordBatch } from '../../record-batch.ts'
 import type { Appended, Offset, ReadLimit, StoredBatch, WriterMark } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
 import { type Begin, Cursor, type Delivery } from './cursor.ts'
-import { Gathering, MessageFold, messageOf } from './message.ts'
+import { Gathering, type Message, MessageFold, messageOf } from './message.ts'
 import { MessageAppender } from './message-appender.ts'
 import type { Ring } from './recent.ts'
 import { prepareEntry, type StreamEntry } from './registry.ts'
@@ -14,6 +14,12 @@ import type { Shared } from './shared.ts'
 
 /** Messages that may be on their way to a reader. */
 const prefetch = 1_000
+/** Where so many of our own were published and not seen yet, they are passed over rather than read back; the tail holds fewer then. */
+const [minPassed, leapPrefetch] = [500, 200]
+/** Where so many of them are confirmed the others are not waited for. */
+const enoughConfirmed = 1_000
+/** How long confirms are waited for, and how long all is read where passing over was not possible. */
+const leapMs = 2_000
 /** So many of the newest messages are read when a stream is opened: of writers that are not in them nothing is known. */
 export const knownMessages = 10_000
 const firstMs = 5_000
@@ -40,11 +46,13 @@ export class MessageStream {
   readonly #ring: Ring = { batches: [] }
   readonly #readers: Reader[] = []
   readonly #grown = new Waiters()
+  readonly #confirms = new Waiters()
   readonly #closing = new AbortController()
   #fold: MessageFold | undefined
   #tail: Cursor | undefined
   #catching: Promise<unknown> = Promise.resolve()
   #needed = 0
+  #readsAllUntil = 0
   #isWatching = false
   #kept: { readonly first: number; readonly seen: number } | undefined
 
@@ -67,6 +75,7 @@ export class MessageStream {
       catchUp: async () => void (await this.#catchUp()),
       writers: () => this.#fold?.writers ?? new Map(),
       reading: (isNeeded) => this.#need(isNeeded),
+      confirmed: () => this.#confirms.wake(),
     })
   }
 
@@ -263,6 +272,35 @@ export class MessageStream {
     return mine
   }
 
+  /**
+   * Begins to read anew at the newest messages. What is passed over must be our own, every message of it: then its places are known, and it need not
+   * come back to us. Where that is not certain all is read.
+   */
+  async #leap(): Promise<void> {
+    const fold = this.#fold as MessageFold
+    const { link, timeoutMs } = this.#shared
+    let cursor: Cursor | undefined
+    try {
+      cursor = await Cursor.open({ link, queue: this.#queue, begin: 'last', prefetch: leapPrefetch, timeoutMs })
+      await cursor.wait(this.#closing.signal, leapMs)
+      const delivery = cursor.take()
+      const message = delivery === undefined ? undefined : messageOf(delivery)
+      const passed =
+        message === undefined || message.place <= fold.place ? [] : await this.#appender.passed(message, fold.place)
+      if (message !== undefined && passed !== undefined) {
+        if (message.place >= fold.place) this.#take([...passed, message])
+        const before = this.#tail
+        this.#tail = cursor
+        await before?.close()
+        return
+      }
+    } catch {
+      // Whoever reads the tail is told what is wrong.
+    }
+    this.#readsAllUntil = performance.now() + leapMs
+    await cursor?.close()
+  }
+
   async #load(): Promise<MessageFold> {
     const last = (await this.#placeOf('last')) ?? 0
     const first = (await this.#placeOf('first')) ?? 0
@@ -270,11 +308,17 @@ export class MessageStream {
   }
 
   #drain(tail: Cursor): void {
+    const messages: Message[] = []
+    const { place } = this.#fold as MessageFold
+    for (let d = tail.take(); d !== undefined; d = tail.take()) if (d.place >= place) messages.push(messageOf(d))
+    if (messages.length > 0) this.#take(messages)
+  }
+
+  #take(messages: readonly Message[]): void {
     const fold = this.#fold as MessageFold
     const gathering = new Gathering(this.#shift)
     let grew = false
-    for (let d = tail.take(); d !== undefined; d = tail.take()) {
-      const message = messageOf(d)
+    for (const message of messages) {
       if (fold.take(message)) {
         gathering.add(message, fold.at)
         grew = true
@@ -291,6 +335,22 @@ export class MessageStream {
     else this.#watch()
   }
 
+  /** Whether what we publish is passed over now: what comes is not taken then, so that the broker stops to send it. */
+  async #passesOver(): Promise<boolean> {
+    const { unseen, confirmed } = this.#appender
+    if (unseen < minPassed || performance.now() < this.#readsAllUntil) return false
+    if (confirmed < Math.min(unseen, enoughConfirmed)) {
+      const begun = performance.now()
+      await this.#confirms.wait(this.#closing.signal, leapMs)
+      if (performance.now() - begun >= leapMs) this.#readsAllUntil = performance.now() + leapMs
+      return true
+    }
+    const mine = this.#catching.then(() => this.#leap())
+    this.#catching = mine
+    await mine
+    return true
+  }
+
   /** Reads what comes, while anybody follows or appends. */
   #watch(): void {
     if (this.#isWatching) return
@@ -299,6 +359,7 @@ export class MessageStream {
     const loop = async (): Promise<void> => {
       await this.#catchUp()
       while (this.#needed > 0 && !signal.aborted) {
+        if (await this.#passesOver()) continue
         const tail = this.#tail as Cursor
         this.#drain(tail)
         await tail.wait(signal)

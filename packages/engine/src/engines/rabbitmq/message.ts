@@ -22,25 +22,68 @@ export interface Message {
   readonly record: NewRecord
 }
 
-export const headersOf = (record: NewRecord, origin: Origin, at: number): Envelope => ({
-  ...(record.contentType === undefined ? {} : { contentType: record.contentType }),
-  timestamp: Math.trunc(at / 1000),
-  headers: {
-    'millrace-writer': origin.writer,
-    'millrace-seq': String(origin.seq),
-    'millrace-part': origin.part,
-    'millrace-parts': origin.parts,
-    'millrace-at': at,
-    ...(record.key === undefined ? {} : { 'millrace-key': record.key }),
-  },
+/** A short string of AMQP holds so many bytes; a writer whose name needs more is told of in headers. */
+const maxIdBytes = 255
+/** Part and parts, sequence, time, writer. */
+const idPattern = /^millrace:(\d{1,15})\/(\d{1,15}):(\d{1,20}):(\d{1,15}):(.+)$/s
+
+/** The id of a message says whose it is: headers that are five would cost the broker a fourth of all that it does for a message. */
+export const envelopeOf = (record: NewRecord, origin: Origin, at: number): Envelope => {
+  const { writer, seq, part, parts } = origin
+  const id = `millrace:${part}/${parts}:${seq}:${at}:${writer}`
+  const isShort = Buffer.byteLength(id) <= maxIdBytes
+  const key = record.key === undefined ? {} : { 'millrace-key': record.key }
+  return {
+    ...(record.contentType === undefined ? {} : { contentType: record.contentType }),
+    timestamp: Math.trunc(at / 1000),
+    ...(isShort ? { messageId: id } : {}),
+    ...(isShort && record.key === undefined ? {} : { headers: isShort ? key : { ...headersOf(origin, at), ...key } }),
+  }
+}
+
+const headersOf = ({ writer, seq, part, parts }: Origin, at: number): Record<string, unknown> => ({
+  'millrace-writer': writer,
+  'millrace-seq': String(seq),
+  'millrace-part': part,
+  'millrace-parts': parts,
+  'millrace-at': at,
 })
 
-/** Headers of others may be anything: what is not ours is passed over. */
-export const messageOf = ({ place, body, headers, timestamp }: Delivery): Message => {
-  const [writer, seq, part, parts, at, key, type] = [
-    ...['millrace-writer', 'millrace-seq', 'millrace-part', 'millrace-parts', 'millrace-at', 'millrace-key'],
-    typeHeader,
-  ].map((name) => headers[name])
+/** What a message says of itself may be anything: what is not ours is passed over. */
+export const messageOf = ({ place, body, headers, id, timestamp }: Delivery): Message => {
+  const key = headers['millrace-key']
+  const known = markOfId(id) ?? markOfHeaders(headers)
+  return {
+    place,
+    at: known.at ?? (typeof timestamp === 'number' ? timestamp * 1000 : undefined),
+    origin: known.origin,
+    record: recordOf(body, typeof key === 'string' ? key : undefined, headers[typeHeader]),
+  }
+}
+
+/** A record as it is read. JSON is what a body is of which nothing is said. */
+export const recordOf = (body: Uint8Array, key: string | undefined, type: unknown): NewRecord => ({
+  body,
+  key,
+  contentType: typeof type === 'string' && type !== 'application/json' ? type : undefined,
+})
+
+interface Mark {
+  readonly origin: Origin | undefined
+  readonly at: number | undefined
+}
+
+const markOfId = (id: unknown): Mark | undefined => {
+  if (typeof id !== 'string' || !id.startsWith('millrace:')) return undefined
+  const [, part, parts, seq, at, writer] = idPattern.exec(id) ?? []
+  if (seq === undefined || writer === undefined) return undefined
+  return { origin: { writer, seq: BigInt(seq), part: Number(part), parts: Number(parts) }, at: Number(at) }
+}
+
+const markOfHeaders = (headers: Readonly<Record<string, unknown>>): Mark => {
+  const [writer, seq, part, parts, at] = ['writer', 'seq', 'part', 'parts', 'at'].map(
+    (name) => headers[`millrace-${name}`],
+  )
   const isOurs =
     typeof writer === 'string' &&
     typeof seq === 'string' &&
@@ -48,14 +91,8 @@ export const messageOf = ({ place, body, headers, timestamp }: Delivery): Messag
     Number.isSafeInteger(part) &&
     Number.isSafeInteger(parts)
   return {
-    place,
-    at: typeof at === 'number' ? at : typeof timestamp === 'number' ? timestamp * 1000 : undefined,
     origin: isOurs ? { writer, seq: BigInt(seq), part: part as number, parts: parts as number } : undefined,
-    record: {
-      body,
-      key: typeof key === 'string' ? key : undefined,
-      contentType: typeof type === 'string' && type !== 'application/json' ? type : undefined,
-    },
+    at: typeof at === 'number' ? at : undefined,
   }
 }
 

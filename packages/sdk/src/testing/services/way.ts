@@ -8,12 +8,15 @@ export interface Cuttable extends AsyncDisposable {
   readonly port: number
   /** Told with the bytes that came from the client so far, whenever more come. */
   onBytes: (total: number) => void
+  /** Bytes that went back to the client so far. */
+  readonly back: () => number
   readonly cut: () => void
 }
 
 export const cuttable = async (to: number): Promise<Cuttable> => {
   const sockets = new Set<Socket>()
   let total = 0
+  let back = 0
   const way = { onBytes: (_: number): void => {} }
   const server = createServer((near) => {
     const far = connect({ port: to, host: HOST })
@@ -30,6 +33,9 @@ export const cuttable = async (to: number): Promise<Cuttable> => {
       total += chunk.length
       way.onBytes(total)
     })
+    far.on('data', (chunk: Buffer) => {
+      back += chunk.length
+    })
     near.pipe(far)
     far.pipe(near)
   }).listen(0, HOST)
@@ -39,6 +45,7 @@ export const cuttable = async (to: number): Promise<Cuttable> => {
   }
   return Object.assign(way, {
     port: (server.address() as AddressInfo).port,
+    back: () => back,
     cut,
     [Symbol.asyncDispose]: async () => {
       cut()
