@@ -156,6 +156,7 @@ test('stopped in the middle of the search: what is settled is kept, the next run
     },
   )
   assert.deepEqual([outcome.why, outcome.failure?.code], ['stopped', 'INTERRUPTED'])
+  assert.ok(!process.getActiveResourcesInfo().includes('Timeout'), 'nothing keeps the process that was stopped')
   assert.deepEqual(letters(b), [])
   const next = await go(b, { dies: [2500] }, source)
   assert.deepEqual([next.why, next.deadLetters], ['finished', 1])

@@ -88,7 +88,13 @@ export class CarefulRun {
   stop(): void {
     this.#stopped = true
     this.#streamer?.stop()
-    this.#settle ??= setTimeout(() => this.#piece?.stop(), this.#o.settleMs)
+    this.#settleSoon()
+  }
+
+  /** Only for a piece that is under way: without one nobody would clear the timer, and the process would wait for it. */
+  #settleSoon(): void {
+    if (this.#stopped && this.#piece !== undefined)
+      this.#settle ??= setTimeout(() => this.#piece?.stop(), this.#o.settleMs)
   }
 
   kill(): void {
@@ -197,6 +203,7 @@ export class CarefulRun {
           onLog: (line) => this.#o.onLog('persister', line),
           onChild: (child) => {
             this.#piece = child
+            this.#settleSoon()
             if (child !== undefined && maxMs !== undefined) timer = setTimeout(() => child.kill(), Math.max(0, maxMs))
           },
         },
