@@ -10,10 +10,16 @@ const SQLITE_FULL = 13
 const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 
+/** When what is asked leaves for the thread. */
+export type Leaves = 'soon' | 'now'
+
 /** A thread of an engine that is asked. */
 export interface Asked {
-  /** `memory` is handed over: it is gone here. A body may be made when it leaves, which is before the event loop's next turn. */
-  ask(body: AskBody | (() => AskBody), memory?: ArrayBuffer[]): Promise<unknown>
+  /**
+   * `memory` is handed over: it is gone here. It leaves `soon`, together with what else is asked in this turn of the event loop, or
+   * `now`, with what was asked before it. A body may be made when it leaves.
+   */
+  ask(body: AskBody | (() => AskBody), memory?: ArrayBuffer[], leaves?: Leaves): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -22,6 +28,7 @@ export class LateConnection implements Asked {
   readonly #path: string
   readonly #access: Access
   #opening: Promise<Connection> | undefined
+  #opened: Connection | undefined
   #isClosed = false
 
   constructor(path: string, access: Access) {
@@ -29,12 +36,14 @@ export class LateConnection implements Asked {
     this.#access = access
   }
 
-  async ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = []): Promise<unknown> {
+  async ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = [], leaves: Leaves = 'soon'): Promise<unknown> {
     if (this.#isClosed) throw new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: 'the log was closed' })
+    if (this.#opened !== undefined) return await this.#opened.ask(body, memory, leaves)
     this.#opening ??= Connection.open(this.#path, this.#access)
     const opening = this.#opening
     try {
-      return await (await opening).ask(body, memory)
+      this.#opened = await opening
+      return await this.#opened.ask(body, memory, leaves)
     } catch (e) {
       // One that did not come up is tried again by the next who asks.
       await opening.catch(() => {
@@ -85,7 +94,7 @@ export class Connection implements Asked {
     return connection
   }
 
-  ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = []): Promise<unknown> {
+  ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = [], leaves: Leaves = 'soon'): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#unavailable(this.#ended))
@@ -96,11 +105,14 @@ export class Connection implements Asked {
       this.#asks.push({ id, body })
       this.#memory.push(...memory)
       // What is asked in the same turn of the event loop, by many requests say, crosses together.
-      if (this.#asks.length === 1) setImmediate(() => this.#send())
+      if (leaves === 'now') this.#send()
+      else if (this.#asks.length === 1) setImmediate(() => this.#send())
     })
   }
 
   #send(): void {
+    // It left with something that was in haste.
+    if (this.#asks.length === 0) return
     const asks = this.#asks.map(({ id, body }): Ask => ({ ...(typeof body === 'function' ? body() : body), id }))
     const memory = this.#memory
     this.#asks = []

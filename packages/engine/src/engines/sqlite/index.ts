@@ -13,10 +13,13 @@ import { BlockCache } from './block-cache.ts'
 import { Connection, LateConnection } from './connection.ts'
 import { Followers } from './followers.ts'
 import { type Shared, SqliteLog } from './log.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { Rows } from './rows.ts'
 
 /** Bytes of blocks that are kept decoded for the next who reads them. */
 const defaultCacheBytes = 256 * 1024 * 1024
+/** Bytes that are fetched ahead of all readers, at most. */
+const maxAheadBytes = 16 * 1024 * 1024
 const namesAtATime = 1000
 
 export interface SqliteEngineOptions {
@@ -57,6 +60,8 @@ export class SqliteEngine extends StreamEngine {
       rows,
       cache: new BlockCache(cacheBytes),
       loading: new Map(),
+      // What is ahead is not to push out of the cache what else is ahead.
+      ahead: new ReadAhead(Math.min(maxAheadBytes, cacheBytes / 2)),
       now,
       inFlightBytes: 0,
       servedBytes: 0,

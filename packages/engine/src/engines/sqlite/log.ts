@@ -19,9 +19,10 @@ import {
 import { Waiters } from '../../waiters.ts'
 import { decodeContent, encodeContent } from './block.ts'
 import type { BlockCache, Use } from './block-cache.ts'
-import type { Asked } from './connection.ts'
+import type { Asked, Leaves } from './connection.ts'
 import type { Followers } from './followers.ts'
 import { Gathering } from './gathering.ts'
+import { placeOf, type ReadAhead } from './read-ahead.ts'
 import type { Rows } from './rows.ts'
 import type { AppendDone, StoredContent, StreamRow } from './store.ts'
 
@@ -44,6 +45,7 @@ export interface Shared {
   readonly cache: BlockCache
   /** Blocks that are being read: whoever wants the same waits for the same. */
   readonly loading: Map<string, Promise<readonly StoredBatch[]>>
+  readonly ahead: ReadAhead
   readonly now: () => Date
   inFlightBytes: number
   /** Bytes that were read since the event loop last had its turn. */
@@ -121,11 +123,14 @@ export class SqliteLog extends StreamLog {
   }
 
   protected override async doRead(from: Offset, limit: ReadLimit): Promise<readonly StoredBatch[]> {
+    const { cache, ahead } = this.#shared
     const batches: StoredBatch[] = []
     let at = Number(from)
+    const goesOn = ahead.goesOn(placeOf(this.#id, at))
     let { records, bytes } = limit
     while (records > 0 && bytes > 0) {
-      const cached = this.#shared.cache.get(this.#id, at, 'pass')
+      ahead.arrived(placeOf(this.#id, at))
+      const cached = cache.get(this.#id, at, 'pass')
       const found = cached === undefined ? await this.#load(at, { records, bytes }, 'pass') : [cached]
       if (found.length === 0) break
       for (const batch of found) {
@@ -138,10 +143,23 @@ export class SqliteLog extends StreamLog {
         at = end
         batches.push(batch)
       }
+      if (goesOn) this.#readAhead(at, limit)
     }
     const answer = cut(batches, from, limit)
+    const last = answer.at(-1)
+    if (last !== undefined) ahead.ended(placeOf(this.#id, Number(last.first) + last.records.count))
     await this.#giveWay(limit.bytes - bytes)
     return answer
+  }
+
+  /** Begins what a reader that goes through the stream will ask for next; nothing where that is here, or not there yet. */
+  #readAhead(at: number, limit: ReadLimit): void {
+    const { rows, cache, ahead } = this.#shared
+    const row = rows.get(this.#id)
+    if (this.isClosed || row === undefined || row === 'busy' || at < row.first || at >= row.next) return
+    if (cache.get(this.#id, at, 'pass') !== undefined) return
+    // Now: who reads may be busy with what it has for the rest of this turn.
+    ahead.begin(placeOf(this.#id, at), limit, (piece) => this.#load(at, piece, 'pass', 'now'))
   }
 
   /** What is in memory is answered in the same turn: after some of that everything else gets its turn. */
@@ -154,14 +172,14 @@ export class SqliteLog extends StreamLog {
   }
 
   /** Reads the block of a record and some behind it; none at the end of the stream. */
-  async #load(at: number, limit: ReadLimit, use: Use): Promise<readonly StoredBatch[]> {
+  async #load(at: number, limit: ReadLimit, use: Use, leaves: Leaves = 'soon'): Promise<readonly StoredBatch[]> {
     const row = this.#known()
     if (row !== undefined && at >= row.next) return []
     const { loading } = this.#shared
-    const key = `${this.#id} ${at}`
+    const key = placeOf(this.#id, at)
     const begun = loading.get(key)
     if (begun !== undefined) return await begun
-    const load = this.#loadNow(at, limit, use)
+    const load = this.#loadNow(at, limit, use, leaves)
     loading.set(key, load)
     try {
       return await load
@@ -170,10 +188,10 @@ export class SqliteLog extends StreamLog {
     }
   }
 
-  async #loadNow(at: number, limit: ReadLimit, use: Use): Promise<readonly StoredBatch[]> {
+  async #loadNow(at: number, limit: ReadLimit, use: Use, leaves: Leaves): Promise<readonly StoredBatch[]> {
     const { reading, cache } = this.#shared
     const args = [this.#id, this.name, at, limit] as const
-    const blocks = (await reading.ask({ do: 'blocks', args: [...args] })) as readonly StoredContent[]
+    const blocks = (await reading.ask({ do: 'blocks', args: [...args] }, [], leaves)) as readonly StoredContent[]
     return blocks.map(({ first, at: time, content }) => {
       const batch = { first: offset(first), at: new Date(time), records: decodeContent(content) }
       cache.add(this.#id, batch, content.length, use)
