@@ -108,6 +108,32 @@ describe('users', () => {
   })
 })
 
+describe('the signing key', () => {
+  it('is replaced: quietly, or so that every token of before is refused', async () => {
+    const { oneTimeLogin: login } = JSON.parse(
+      await run('users create', ['eve@example.com'], { displayName: 'Eve', json: true }),
+    ) as { readonly oneTimeLogin: string }
+    const form = new URLSearchParams({ grant_type: 'urn:millrace:one-time-login', login })
+    const answer = await fetch(`${manager.url}/api/v1/oauth/token`, { method: 'POST', body: form })
+    const { access_token: token } = (await answer.json()) as { readonly access_token: string }
+    const headers = { authorization: `Bearer ${token}` }
+    const me = async (): Promise<number> => (await fetch(`${manager.url}/api/v1/me`, { headers })).status
+    assert.equal(await me(), 200)
+    await run('signing-key rotate', [])
+    assert.equal(await me(), 200)
+    const denied = await fetch(`${manager.url}/api/v1/signing-key/rotate`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: '{}',
+    })
+    assert.equal(denied.status, 403)
+    assert.equal(await run('signing-key rotate', [], { atOnce: true, json: true }), '{"rotated":true,"atOnce":true}')
+    assert.equal(await me(), 401)
+    // Who reads the manager's own file is none of them.
+    await run('users list', [])
+  })
+})
+
 describe('doctor looks at the manager', () => {
   const findings = async (env: Readonly<Record<string, string>>, cwd: string = folder.path) =>
     Object.fromEntries((await managerFindings({ cwd, env }, '1.2.3')).map((f) => [f.what, f]))

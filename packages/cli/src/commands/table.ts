@@ -158,6 +158,7 @@ export const commandTable: readonly CommandEntry[] = [
   entry('streams', 'users create', '<email>', 'make a person’s login', () => import('./users-create.ts')),
   entry('streams', 'users list', '', 'the people who use the manager', () => import('./users-list.ts')),
   entry('streams', 'users delete', '<user>', 'remove one', () => import('./users-delete.ts')),
+  entry('streams', 'signing-key rotate', '', 'sign tokens with a new key', () => import('./signing-key-rotate.ts')),
   entry('streams', 'login', '<url>', 'log in to a manager elsewhere', () => import('./login.ts')),
 
   entry('after', 'query', '<file> [sql]', 'look into a SQLite or DuckDB file', () => import('./query.ts')),

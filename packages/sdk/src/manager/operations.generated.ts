@@ -23,6 +23,13 @@ export interface Operations {
     body: undefined
     answer: undefined
   }
+  /** Sign tokens with a new key from now on (administrators only). Tokens of before are good until they expire, or with atOnce no longer. */
+  rotateSigningKey: {
+    params: undefined
+    query: undefined
+    body: { readonly atOnce?: boolean | undefined }
+    answer: undefined
+  }
   /** Give the user who asks a password. */
   setPassword: {
     params: undefined
@@ -485,6 +492,7 @@ export const places: { readonly [K in keyof Operations]: readonly [method: strin
   getToken: ['POST', '/api/v1/oauth/token'],
   revokeToken: ['POST', '/api/v1/oauth/revoke'],
   revokeMyTokens: ['DELETE', '/api/v1/me/tokens'],
+  rotateSigningKey: ['POST', '/api/v1/signing-key/rotate'],
   setPassword: ['PUT', '/api/v1/me/password'],
   getMe: ['GET', '/api/v1/me'],
   createStream: ['POST', '/api/v1/streams'],

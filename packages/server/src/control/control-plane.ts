@@ -251,7 +251,7 @@ export interface TokensPlane {
   signingKey(fresh: SigningKey): Promise<SigningKey>
   /** All keys that tokens may be signed with, the newest first. */
   signingKeys(): Promise<readonly SigningKey[]>
-  /** `fresh` signs from now on; keys retired before `forget` are forgotten. */
+  /** `fresh` signs from now on; keys retired before `forget` are forgotten, and no token that they signed is good. */
   rotate(act: Act, fresh: SigningKey, forget: Date): Promise<void>
   /** A secret of all managers for a purpose, such as record ids; where there is none yet, `fresh` is from now on. Never changes. */
   secret(purpose: string, fresh: Uint8Array): Promise<Uint8Array>

@@ -272,6 +272,8 @@ export interface PresentedToken {
   readonly id: string
   readonly actor: Actor
   readonly issuedAt: Date
+  /** The signing key that it was signed with; not looked at where it is left out. */
+  readonly keyId?: string | undefined
 }
 
 /** What the control plane knows of a token: whether it still stands, and what its actor is today. */

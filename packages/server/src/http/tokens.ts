@@ -5,7 +5,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { MillraceError } from '@millrace/sdk'
 import { isScope, type Actor, type Principal, type Scope } from '../domain/access.ts'
-import type { SigningKey, TokenVerdict } from '../control/types.ts'
+import type { PresentedToken, SigningKey, TokenVerdict } from '../control/types.ts'
 
 const issuer = 'millrace'
 const audience = 'millrace-api'
@@ -20,7 +20,7 @@ const maxKnown = 5_000
 export interface TokenLogins {
   signingKey(): Promise<SigningKey>
   signingKeys(): Promise<readonly SigningKey[]>
-  check(token: { readonly id: string; readonly actor: Actor; readonly issuedAt: Date }): Promise<TokenVerdict>
+  check(token: PresentedToken): Promise<TokenVerdict>
 }
 
 /** Who a token says that one is. */
@@ -33,6 +33,7 @@ export interface Bearer {
 interface Known {
   readonly bearer: Bearer
   readonly issuedAt: Date
+  readonly keyId: string
   checkedAt: number
 }
 
@@ -98,14 +99,15 @@ export class Tokens {
     if (now.getTime() - known.checkedAt < verdictMs) return known.bearer
     const { principal, tokenId } = known.bearer
     const actor = { type: principal.type, id: principal.id }
-    const verdict = await this.#logins.check({ id: tokenId, actor, issuedAt: known.issuedAt })
+    const { issuedAt, keyId } = known
+    const verdict = await this.#logins.check({ id: tokenId, actor, issuedAt, keyId })
     if (verdict.is !== 'good') {
       this.#known.delete(token)
       throw invalid(verdict.is === 'revoked' ? 'the token was revoked' : 'the holder of the token is gone')
     }
     const bearer = { ...known.bearer, principal: { ...principal, isAdministrator: verdict.isAdministrator } }
     this.#known.delete(token)
-    this.#known.set(token, { bearer, issuedAt: known.issuedAt, checkedAt: now.getTime() })
+    this.#known.set(token, { bearer, issuedAt, keyId, checkedAt: now.getTime() })
     if (this.#known.size > maxKnown) this.#known.delete(this.#known.keys().next().value as string)
     return bearer
   }
@@ -120,7 +122,7 @@ export class Tokens {
     const { jwtVerify, errors } = await import('jose')
     const keys = await this.#logins.signingKeys()
     try {
-      const { payload } = await jwtVerify(
+      const { payload, protectedHeader } = await jwtVerify(
         token,
         ({ kid }) => {
           const key = keys.find(({ id }) => id === kid)
@@ -150,6 +152,7 @@ export class Tokens {
           expiresAt: new Date(Number(exp) * 1000),
         },
         issuedAt: new Date(Number(iat) * 1000),
+        keyId: String(protectedHeader.kid),
         checkedAt: 0,
       }
     } catch (e) {

@@ -170,5 +170,10 @@ describe('users and logins', () => {
     await assert.rejects(world.logins.revokeAllTokens(other, user), code('ACCESS_DENIED'))
     await world.logins.revokeAllTokens(user, user)
     assert.equal((await world.logins.check({ ...token, id: 'u' })).is, 'revoked')
+    const signed = { id: 'v', actor: other, issuedAt: world.pass(1000), keyId: key.id }
+    assert.equal((await world.logins.check(signed)).is, 'good')
+    await world.logins.rotateSigningKey(administrator, { atOnce: true })
+    assert.deepEqual((await world.logins.signingKeys()).length, 1)
+    assert.equal((await world.logins.check(signed)).is, 'revoked')
   })
 })

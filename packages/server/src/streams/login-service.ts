@@ -150,10 +150,10 @@ export class LoginService implements Logins {
     return await this.#control.tokens.signingKeys()
   }
 
-  async rotateSigningKey(p: Principal): Promise<void> {
+  async rotateSigningKey(p: Principal, { atOnce = false }: { readonly atOnce?: boolean } = {}): Promise<void> {
     this.#requireAdministrator(p)
     const act = { by: { type: p.type, id: p.id }, at: this.#now() }
-    await this.#control.tokens.rotate(act, this.#freshKey(), new Date(act.at.getTime() - maxTokenMs))
+    await this.#control.tokens.rotate(act, this.#freshKey(), new Date(act.at.getTime() + (atOnce ? 1 : -maxTokenMs)))
   }
 
   async check(token: PresentedToken): Promise<TokenVerdict> {

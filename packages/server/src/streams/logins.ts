@@ -27,8 +27,11 @@ export interface Logins {
   signingKey(): Promise<SigningKey>
   /** All that tokens may be signed with, the newest first. */
   signingKeys(): Promise<readonly SigningKey[]>
-  /** A new key signs from now on; older ones check for as long as a token lives. */
-  rotateSigningKey(p: Principal): Promise<void>
+  /**
+   * A new key signs from now on. Older ones check for as long as a token lives; with `atOnce` no longer, and every token of
+   * before is refused. Administrators only.
+   */
+  rotateSigningKey(p: Principal, options?: { readonly atOnce?: boolean }): Promise<void>
   /** Whether a token still stands: looked up every time. */
   check(token: PresentedToken): Promise<TokenVerdict>
   revokeToken(p: Principal, token: { readonly id: string; readonly expiresAt: Date }): Promise<void>

@@ -179,6 +179,27 @@ describe('publishing and reading', () => {
     assert.deepEqual(seen, [1, 2, 3])
     stop.abort()
   })
+
+  it('follows no more when what its token was signed with is refused at once', async () => {
+    await using world = await openWorld()
+    const { owner } = await withStream(world)
+    const administrator = await world.user({ isAdministrator: true })
+    await world.logins.signingKey()
+    const { records } = world.service
+    await records.publish(owner, 's', json(0))
+    const seen: unknown[] = []
+    const following = (async () => {
+      const signal = new AbortController().signal
+      for await (const some of records.follow(owner, 's', { from: 'first' }, { signal })) {
+        seen.push(...values(some))
+        await world.logins.rotateSigningKey(administrator, { atOnce: seen.length === 2 })
+        world.pass(10_000)
+        await records.publish(owner, 's', json(seen.length))
+      }
+    })()
+    await assert.rejects(following, code('ACCESS_DENIED'))
+    assert.deepEqual(seen, [0, 1])
+  })
 })
 
 describe('read status of records', () => {

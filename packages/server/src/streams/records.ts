@@ -146,6 +146,8 @@ export class RecordService implements Records {
     }
     await this.#context.noteReading(p, stream)
     const begun = this.#context.now()
+    // The token is not at hand here; it was good a moment ago, so this key or one older signed it.
+    const keyId = (await this.#context.control.tokens.signingKeys())[0]?.id
     let checked = begun.getTime()
     const batches = this.#context.logs.follow(stream, (log) => log.follow(from, { signal: options.signal, limit }))
     for await (const some of batches) {
@@ -154,7 +156,7 @@ export class RecordService implements Records {
         checked = now
         // By its id: a name may have come again.
         await this.#context.allow(p, stream.id, 'read')
-        const token = { id: '', actor: { type: p.type, id: p.id }, issuedAt: begun }
+        const token = { id: '', actor: { type: p.type, id: p.id }, issuedAt: begun, keyId }
         if ((await this.#context.control.tokens.check(token)).is !== 'good')
           throw new MillraceError('ACCESS_DENIED', { stream: ref, needs: 'a token that was not revoked' })
         await this.#context.noteReading(p, stream)

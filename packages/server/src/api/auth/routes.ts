@@ -210,6 +210,28 @@ export const addAuth: AddRoutes = (app, api) => {
       return await reply.code(204).send(undefined)
     },
   )
+  app.post(
+    `${base}/signing-key/rotate`,
+    {
+      schema: {
+        ...doc(
+          'rotateSigningKey',
+          'tokens',
+          'Sign tokens with a new key from now on (administrators only). Tokens of before are good until they expire, or with atOnce no longer.',
+        ),
+        body: object(
+          {},
+          { atOnce: flag({ description: 'refuse all tokens of before: the key was seen by somebody' }) },
+        ),
+        response: answers(204, nothing),
+      },
+    },
+    async (request, reply) => {
+      await logins.rotateSigningKey(request.caller, { atOnce: request.body.atOnce === true })
+      tokens.forget()
+      return await reply.code(204).send(undefined)
+    },
+  )
   app.put(
     `${base}/me/password`,
     {

@@ -50,8 +50,8 @@ export class SqlTokens implements TokensPlane {
   async rotate(act: Act, fresh: SigningKey, forget: Date): Promise<void> {
     await this.#sql.write(async (tx) => {
       await tx.lock('signing key')
-      await tx.run('delete from signing_key where retired_at < ?', forget.getTime())
       await tx.run('update signing_key set retired_at = ? where retired_at is null', act.at.getTime())
+      await tx.run('delete from signing_key where retired_at < ?', forget.getTime())
       await putKey(tx, fresh)
       await note(tx, act, { action: 'signing-key.rotated', subject: fresh.id })
     })
@@ -64,19 +64,26 @@ export class SqlTokens implements TokensPlane {
     })
   }
 
-  async check({ id, actor, issuedAt }: PresentedToken): Promise<TokenVerdict> {
+  async check({ id, actor, issuedAt, keyId }: PresentedToken): Promise<TokenVerdict> {
     const row = await this.#sql.read.get(
       actor.type === 'client'
         ? `select coalesce(tokens_from, 0) as tokens_from, is_revoked, 0 as is_administrator,
-             (select count(*) from revoked_token t where t.id = ?) as revoked from client where id = ?`
+             (select count(*) from revoked_token t where t.id = ?) as revoked,
+             (select count(*) from signing_key k where k.id = ?) as keys from client where id = ?`
         : `select coalesce(tokens_from, 0) as tokens_from, 0 as is_revoked, is_administrator,
-             (select count(*) from revoked_token t where t.id = ?) as revoked from account where id = ?`,
+             (select count(*) from revoked_token t where t.id = ?) as revoked,
+             (select count(*) from signing_key k where k.id = ?) as keys from account where id = ?`,
       id,
+      keyId ?? '',
       actor.id,
     )
     if (row === undefined) return { is: 'actor-gone' }
     // Tokens tell their time in whole seconds: one of the second in which all were revoked does not count.
-    const isGood = !flag(row, 'is_revoked') && !flag(row, 'revoked') && issuedAt.getTime() >= number(row, 'tokens_from')
+    const isGood =
+      !flag(row, 'is_revoked') &&
+      !flag(row, 'revoked') &&
+      (keyId === undefined || number(row, 'keys') > 0) &&
+      issuedAt.getTime() >= number(row, 'tokens_from')
     return isGood ? { is: 'good', isAdministrator: flag(row, 'is_administrator') } : { is: 'revoked' }
   }
 

@@ -82,7 +82,9 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.equal(await plane.clients.find(id), undefined)
     assert.deepEqual((await plane.permissions.list(streamId)).length, 1)
     assert.deepEqual((await plane.readStatus.readersOf(streamId, 0n, {})).items, [])
-    assert.deepEqual(await plane.tokens.check({ id: 't', actor: robot, issuedAt: second(9) }), { is: 'actor-gone' })
+    assert.deepEqual(await plane.tokens.check({ id: 't', actor: robot, issuedAt: second(9), keyId: 'k' }), {
+      is: 'actor-gone',
+    })
   })
 
   it('knows users by id and by address, whatever its case', async () => {
@@ -158,8 +160,16 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     const { id } = await plane.clients.create(act(), newClient(owner))
     const admin = await plane.users.create(act(), newUser({ isAdministrator: true }))
     const robot: Actor = { type: 'client', id }
+    const fresh = (key: string, at: number) => ({
+      id: key,
+      algorithm: 'HS256',
+      secret: hash(at),
+      createdAt: second(at),
+      retiredAt: undefined,
+    })
+    const { id: keyId } = await plane.tokens.signingKey(fresh('old', 1))
     const check = (token: string, actor: Actor, at: number) =>
-      plane.tokens.check({ id: token, actor, issuedAt: second(at) })
+      plane.tokens.check({ id: token, actor, issuedAt: second(at), keyId })
     assert.deepEqual(await check('a', robot, 1), { is: 'good', isAdministrator: false })
     assert.deepEqual(await check('a', { type: 'user', id: admin.id }, 1), { is: 'good', isAdministrator: true })
     assert.deepEqual(await check('a', somebody, 1), { is: 'actor-gone' })
@@ -176,6 +186,27 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.deepEqual((await check('a', { type: 'user', id: admin.id }, 1)).is, 'revoked')
     await plane.sweep(second(50))
     assert.deepEqual((await check('a', { type: 'user', id: admin.id }, 1)).is, 'good')
+    // A key that was replaced still checks what it signed; one that was forgotten does not, whose token it ever is.
+    await plane.tokens.rotate(act(20), fresh('new', 20), second(20))
+    assert.deepEqual((await check('b', { type: 'user', id: admin.id }, 11)).is, 'good')
+    await plane.tokens.rotate(act(30), fresh('newest', 30), new Date(second(30).getTime() + 1))
+    assert.deepEqual((await check('b', { type: 'user', id: admin.id }, 11)).is, 'revoked')
+    assert.deepEqual((await check('a', { type: 'user', id: admin.id }, 1)).is, 'revoked')
+    assert.deepEqual(
+      (await plane.tokens.signingKeys()).map((key) => key.id),
+      ['newest'],
+    )
+    assert.deepEqual(
+      (
+        await plane.tokens.check({
+          id: 'b',
+          actor: { type: 'user', id: admin.id },
+          issuedAt: second(31),
+          keyId: 'newest',
+        })
+      ).is,
+      'good',
+    )
   })
 
   it('answers a request with a key once, and refuses another request with it', async () => {
