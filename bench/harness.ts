@@ -23,7 +23,7 @@ export type Subject =
       readonly prepare?: (data: DataFiles) => Promise<unknown>
       readonly run: (data: DataFiles, prepared: unknown) => Promise<number>
       /** What is done when the clock has stopped. */
-      readonly cleanUp?: (prepared: unknown) => void
+      readonly cleanUp?: (prepared: unknown) => void | Promise<void>
     }
   | {
       readonly name: string

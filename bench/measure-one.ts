@@ -11,7 +11,7 @@ const files = JSON.parse(data) as DataFiles
 const measureHere = async (
   prepare: ((d: DataFiles) => Promise<unknown>) | undefined,
   run: (d: DataFiles, prepared: unknown) => Promise<number>,
-  cleanUp: ((prepared: unknown) => void) | undefined,
+  cleanUp: ((prepared: unknown) => void | Promise<void>) | undefined,
 ): Promise<Sample> => {
   const prepared = await prepare?.(files)
   const cpu = process.cpuUsage()
@@ -19,7 +19,7 @@ const measureHere = async (
   const records = await run(files, prepared)
   const seconds = (performance.now() - started) / 1000
   const used = process.cpuUsage(cpu)
-  cleanUp?.(prepared)
+  await cleanUp?.(prepared)
   return {
     records,
     seconds,

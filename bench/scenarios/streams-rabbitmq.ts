@@ -1,4 +1,9 @@
-/** Streams in RabbitMQ, against the bare client that does the same with confirms. The broker is one on port 5672 of this machine. */
+/**
+ * Streams in RabbitMQ, against the bare client that does the same: durable messages of the same size, `mandatory` and confirmed, as many under way,
+ * through a fanout exchange where the stream has one. Both are ready when the clock starts (connected, the queue made, the engine the one that
+ * appends), and neither clears up before it stops. The bare client learns no offsets and writes no marks: that is what the engine has to make good.
+ * The broker is one on port 5672 of this machine.
+ */
 import { randomBytes } from 'node:crypto'
 import { type Offset, RabbitEngine, RecordBatch, type StreamLog, streamName } from '@millrace/engine'
 import { type Channel, Connection } from 'rabbitmq-client'
@@ -11,34 +16,60 @@ const perCall = 1_000
 /** Appends, and messages, that are under way at a time. */
 const [windowBlocks, windowMessages] = [64, 5_000]
 
-interface Bench {
+/** A queue, and the channel of a bare client. */
+interface Bare {
   readonly connection: Connection
   readonly channel: Channel
   readonly queue: string
+  /** Where messages go: `exchange` where it is not the queue itself. */
+  readonly route: { readonly exchange: string; readonly routingKey: string }
+}
+
+/** A stream, and an engine that may append to it. */
+interface Ours {
   readonly engine: RabbitEngine
   readonly log: StreamLog
   readonly prefix: string
 }
 
-/** A stream of blocks or of messages, and a bare stream queue beside it. */
-const prepare = (amqp: boolean) => async (): Promise<Bench> => {
-  const prefix = `millrace-bench-${randomBytes(4).toString('hex')}`
+const newPrefix = (): string => `millrace-bench-${randomBytes(4).toString('hex')}`
+
+/** For messages with the exchange that a shared stream has, so that the broker has as much to do. */
+const prepareBare = async (isShared: boolean): Promise<Bare> => {
+  const queue = `${newPrefix()}.bare`
   const connection = new Connection({ url, frameMax: 131_072 })
   const channel = await connection.acquire()
-  const queue = `${prefix}.bare`
   await channel.queueDeclare({ queue, durable: true, arguments: { 'x-queue-type': 'stream' } })
+  if (isShared) {
+    await channel.exchangeDeclare({ exchange: queue, type: 'fanout', durable: false })
+    await channel.queueBind({ exchange: queue, queue, routingKey: '' })
+  }
   await channel.confirmSelect()
-  const engine = await RabbitEngine.open({ url, now: () => new Date(), prefix })
-  const log = await engine.create(streamName(prefix), {}, { amqp })
-  return { connection, channel, queue, engine, log, prefix }
+  const route = isShared ? { exchange: queue, routingKey: '' } : { exchange: '', routingKey: queue }
+  return { connection, channel, queue, route }
 }
 
-const end = async ({ connection, channel, queue, engine, log, prefix }: Bench): Promise<void> => {
+const endBare = async ({ connection, channel, queue, route }: Bare): Promise<void> => {
+  await channel.queueDelete({ queue })
+  if (route.exchange !== '') await channel.exchangeDelete({ exchange: route.exchange })
+  await channel.close()
+  await connection.close()
+}
+
+/** The engine has appended once: it holds the right to append, as the bare client has its channel. */
+const prepareOurs = async (amqp: boolean): Promise<Ours> => {
+  const prefix = newPrefix()
+  const engine = await RabbitEngine.open({ url, now: () => new Date(), prefix })
+  const log = await engine.create(streamName(prefix), {}, { amqp })
+  await log.append(RecordBatch.of([{ body: Buffer.from('first') }]))
+  return { engine, log, prefix }
+}
+
+const endOurs = async ({ engine, log, prefix }: Ours): Promise<void> => {
   await engine.drop(log.name)
   await engine[Symbol.asyncDispose]()
-  await channel.queueDelete({ queue })
-  await channel.queueDelete({ queue: `${prefix}.streams` })
-  await channel.close()
+  const connection = new Connection({ url })
+  await connection.queueDelete({ queue: `${prefix}.streams` })
   await connection.close()
 }
 
@@ -55,13 +86,17 @@ const block = (): RecordBatch => RecordBatch.lines(Buffer.from(`${'x'.repeat(rec
 const messages = (): RecordBatch =>
   RecordBatch.of(Array.from({ length: perCall }, () => ({ body: Buffer.from('x'.repeat(recordBytes)) })))
 
+/** Without `mandatory` a message that no queue takes is confirmed all the same. */
 const bareWrite = async (
-  { channel, queue }: Bench,
+  { channel, route }: Bare,
   body: Buffer,
-  parts: { count: number; window: number },
+  parts: { readonly count: number; readonly window: number },
 ): Promise<void> =>
-  await inWindow(parts.count, parts.window, () => channel.basicPublish({ routingKey: queue, durable: true }, body))
-const bareRead = async ({ channel, queue }: Bench, count: number, prefetch: number): Promise<void> => {
+  await inWindow(parts.count, parts.window, () =>
+    channel.basicPublish({ ...route, durable: true, mandatory: true }, body),
+  )
+
+const bareRead = async ({ channel, queue }: Bare, count: number, prefetch: number): Promise<void> => {
   await channel.basicQos({ prefetchCount: prefetch })
   const { promise, resolve } = Promise.withResolvers<void>()
   let seen = 0
@@ -74,76 +109,115 @@ const bareRead = async ({ channel, queue }: Bench, count: number, prefetch: numb
   await promise
   if (bytes === 0) throw new Error('nothing came')
 }
-/** The stream is named as the prefix is. */
-const readAll = async ({ log }: Bench): Promise<number> => {
-  // Another engine: the one that wrote has the newest records in its memory.
-  await using other = await RabbitEngine.open({ url, now: () => new Date(), prefix: log.name })
-  const found = await other.open(log.name)
+
+interface Reading extends Ours {
+  /** Another engine: the one that wrote has the newest records in its memory. */
+  readonly other: RabbitEngine
+  readonly found: StreamLog
+}
+
+const prepareRead = async (ours: Ours): Promise<Reading> => {
+  const other = await RabbitEngine.open({ url, now: () => new Date(), prefix: ours.prefix })
+  // The stream is named as the prefix is.
+  return { ...ours, other, found: await other.open(ours.log.name) }
+}
+
+const readAll = async ({ found }: Reading, wanted: number): Promise<void> => {
   let records = 0
   for (let at = await found.place({ from: 'first' }); ; ) {
     const stored = await found.read({ from: 'offset', offset: at })
-    if (stored.length === 0) return records
+    if (stored.length === 0) break
     for (const { first, records: batch } of stored) {
       records += batch.count
       at = (first + BigInt(batch.count)) as Offset
     }
   }
+  // And the one that was appended before.
+  if (records !== wanted + 1) throw new Error(`${records} records were read`)
 }
-const subject = (
+
+const countOf = (data: DataFiles): number => Math.floor(data.records / perCall) * perCall
+const blocksOf = (data: DataFiles): number => countOf(data) / perBlock
+
+const bareSubject = (
   name: string,
-  amqp: boolean,
+  isShared: boolean,
   steps: {
-    readonly fill?: (b: Bench, data: DataFiles) => Promise<unknown>
-    readonly run: (b: Bench, data: DataFiles) => Promise<unknown>
+    readonly fill?: (bare: Bare, data: DataFiles) => Promise<void>
+    readonly run: (bare: Bare, data: DataFiles) => Promise<void>
   },
 ): Subject => ({
   name,
   prepare: async (data) => {
-    const bench = await prepare(amqp)()
-    await steps.fill?.(bench, data)
-    return bench
+    const bare = await prepareBare(isShared)
+    await steps.fill?.(bare, data)
+    return bare
   },
   run: async (data, prepared) => {
-    const bench = prepared as Bench
-    await steps.run(bench, data)
-    await end(bench)
-    return Math.floor(data.records / perCall) * perCall
+    await steps.run(prepared as Bare, data)
+    return countOf(data)
+  },
+  cleanUp: (prepared) => endBare(prepared as Bare),
+})
+
+type Write = (ours: Ours, data: DataFiles) => Promise<void>
+
+const writing = (name: string, amqp: boolean, write: Write): Subject => ({
+  name,
+  prepare: () => prepareOurs(amqp),
+  run: async (data, prepared) => {
+    await write(prepared as Ours, data)
+    return countOf(data)
+  },
+  cleanUp: (prepared) => endOurs(prepared as Ours),
+})
+
+const reading = (name: string, amqp: boolean, write: Write): Subject => ({
+  name,
+  prepare: async (data) => {
+    const ours = await prepareOurs(amqp)
+    await write(ours, data)
+    return await prepareRead(ours)
+  },
+  run: async (data, prepared) => {
+    await readAll(prepared as Reading, countOf(data))
+    return countOf(data)
+  },
+  cleanUp: async (prepared) => {
+    const { other, ...ours } = prepared as Reading
+    await other[Symbol.asyncDispose]()
+    await endOurs(ours)
   },
 })
 
-const blocksOf = (data: DataFiles): number => Math.floor(data.records / perCall) * (perCall / perBlock)
-const callsOf = (data: DataFiles): number => Math.floor(data.records / perCall)
-const writeBlocks = (b: Bench, data: DataFiles): Promise<void> => {
+const writeBlocks: Write = ({ log }, data) => {
   const records = block()
-  return inWindow(blocksOf(data), windowBlocks, () => b.log.append(records))
+  return inWindow(blocksOf(data), windowBlocks, () => log.append(records))
 }
-const bareBlocks = (b: Bench, data: DataFiles): Promise<void> =>
-  bareWrite(b, Buffer.alloc(perBlock * (recordBytes + 1), 'x'), { count: blocksOf(data), window: windowBlocks })
-const writeMessages = (b: Bench, data: DataFiles): Promise<void> => {
+const bareBlocks = (bare: Bare, data: DataFiles): Promise<void> =>
+  bareWrite(bare, Buffer.alloc(perBlock * (recordBytes + 1), 'x'), { count: blocksOf(data), window: windowBlocks })
+const writeMessages: Write = ({ log }, data) => {
   const records = messages()
-  return inWindow(callsOf(data), windowMessages / perCall, () => b.log.append(records))
+  return inWindow(countOf(data) / perCall, windowMessages / perCall, () => log.append(records))
 }
-const bareMessages = (b: Bench, data: DataFiles): Promise<void> =>
-  bareWrite(b, Buffer.alloc(recordBytes, 'x'), { count: callsOf(data) * perCall, window: windowMessages })
+const bareMessages = (bare: Bare, data: DataFiles): Promise<void> =>
+  bareWrite(bare, Buffer.alloc(recordBytes, 'x'), { count: countOf(data), window: windowMessages })
 
 const subjects = {
-  bareBlocksOut: subject('bare client, 64 KiB messages, publish', false, { run: bareBlocks }),
-  blocksOut: subject('rabbitmq engine, append, 64 KiB a call', false, { run: writeBlocks }),
-  bareBlocksIn: subject('bare client, 64 KiB messages, consume', false, {
+  bareBlocksOut: bareSubject('bare client, 64 KiB messages, publish', false, { run: bareBlocks }),
+  blocksOut: writing('rabbitmq engine, append, 64 KiB a call', false, writeBlocks),
+  bareBlocksIn: bareSubject('bare client, 64 KiB messages, consume', false, {
     fill: bareBlocks,
-    run: (b, data) => bareRead(b, blocksOf(data), 16),
+    run: (bare, data) => bareRead(bare, blocksOf(data), 16),
   }),
-  blocksIn: subject('rabbitmq engine, sequential read of 64 KiB blocks', false, { fill: writeBlocks, run: readAll }),
-  bareOut: subject('bare client, one record a message, publish', true, { run: bareMessages }),
-  messagesOut: subject('rabbitmq engine, append, one record a message', true, { run: writeMessages }),
-  bareIn: subject('bare client, one record a message, consume', true, {
+  blocksIn: reading('rabbitmq engine, sequential read of 64 KiB blocks', false, writeBlocks),
+  bareOut: bareSubject('bare client, one record a message, publish', true, { run: bareMessages }),
+  messagesOut: writing('rabbitmq engine, append, one record a message', true, writeMessages),
+  bareIn: bareSubject('bare client, one record a message, consume', true, {
     fill: bareMessages,
-    run: (b, data) => bareRead(b, callsOf(data) * perCall, 1_000),
+    run: (bare, data) => bareRead(bare, countOf(data), 1_000),
   }),
-  messagesIn: subject('rabbitmq engine, sequential read, one record a message', true, {
-    fill: writeMessages,
-    run: readAll,
-  }),
+  messagesIn: reading('rabbitmq engine, sequential read, one record a message', true, writeMessages),
 }
 
 const against = (path: string, one: Subject, other: Subject) => ({
@@ -155,7 +229,7 @@ const against = (path: string, one: Subject, other: Subject) => ({
 
 export const streamsRabbitmq: Scenario = {
   name: 'streams-rabbitmq',
-  title: 'The log of streams in RabbitMQ (326 B a record)',
+  title: 'The log of streams in RabbitMQ (326 B a record; both durable, `mandatory` and confirmed, and connected before the clock starts)',
   subjects: Object.values(subjects),
   claims: [
     against('rabbitmq engine: append of blocks, against the bare client', subjects.blocksOut, subjects.bareBlocksOut),
