@@ -36,7 +36,7 @@ export interface MessageTarget {
   readonly writers: () => ReadonlyMap<string, WriterState>
   /** Reads what comes, so that {@link MessageAppender.saw} is told, for as long as it is asked for. */
   readonly reading: (isNeeded: boolean) => void
-  /** Told now and then that more of what was published is confirmed. */
+  /** Told now and then that more of what was published is confirmed, and when no more will be. */
   readonly confirmed: () => void
 }
 
@@ -126,9 +126,9 @@ export class MessageAppender {
     this.#events.wake()
   }
 
-  /** Messages that were published and not seen yet. */
+  /** Messages that were published and not seen yet; none where the connection was lost, as they are looked for then. */
   get unseen(): number {
-    return this.#unseen
+    return this.#session === undefined ? 0 : this.#unseen
   }
 
   /** How many of them, from the first one on, are confirmed. */
@@ -237,6 +237,7 @@ export class MessageAppender {
     this.#failure = failure
     this.#session = undefined
     this.#events.wake()
+    this.#t.confirmed()
   }
 
   async #recover(error: unknown): Promise<void> {

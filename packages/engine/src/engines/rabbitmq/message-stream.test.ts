@@ -102,6 +102,8 @@ describe('large appends to a stream that is shared over AMQP', { skip: broker.sk
     way.onBytes = (total) => {
       there = total
     }
+    // With this it holds the right to append, so that the next ones are under way before anything of them was read.
+    await log.append(RecordBatch.of([{ body: Buffer.from('first') }]))
     const appends = await appendAll(log, { count: 15, window: 5 })
     // Confirms, the newest messages at each look, and the last ones of each append.
     assert.ok(way.back() * 2 < there, `${way.back()} bytes back for ${there}`)

@@ -255,21 +255,36 @@ export class MessageStream {
     }
   }
 
+  /** One after the other: each of them reads the tail. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#catching.then(work)
+    this.#catching = mine.catch(() => {})
+    return mine
+  }
+
+  async #openTail(): Promise<MessageFold> {
+    this.#fold ??= await this.#load()
+    try {
+      this.#tail ??= await this.#cursorAt(this.#fold.place)
+    } catch (error) {
+      throw this.#told(error)
+    }
+    return this.#fold
+  }
+
   #catchUp(): Promise<MessageFold> {
-    const mine = this.#catching.then(async () => {
-      this.#fold ??= await this.#load()
+    return this.#inTurn(async () => {
+      const fold = await this.#openTail()
+      const tail = (): Cursor => this.#tail as Cursor
       try {
-        this.#tail ??= await this.#cursorAt(this.#fold.place)
-        do this.#drain(this.#tail)
-        while (!(await this.#tail.isAtEnd()))
-        this.#drain(this.#tail)
+        do if (!(await this.#passesOver())) this.#drain(tail())
+        while (!(await tail().isAtEnd()))
+        this.#drain(tail())
       } catch (error) {
         throw this.#told(error)
       }
-      return this.#fold
+      return fold
     })
-    this.#catching = mine.catch(() => {})
-    return mine
   }
 
   /**
@@ -335,19 +350,21 @@ export class MessageStream {
     else this.#watch()
   }
 
-  /** Whether what we publish is passed over now: what comes is not taken then, so that the broker stops to send it. */
+  /** Whether so much of our own is under way that it is passed over. What comes is not taken then, so that the broker stops to send it. */
+  get #isBehind(): boolean {
+    return this.#appender.unseen >= minPassed && performance.now() >= this.#readsAllUntil
+  }
+
+  /** Passes over what is confirmed, or waits until enough is. False where there is not much under way: then all is read. */
   async #passesOver(): Promise<boolean> {
+    if (!this.#isBehind) return false
     const { unseen, confirmed } = this.#appender
-    if (unseen < minPassed || performance.now() < this.#readsAllUntil) return false
-    if (confirmed < Math.min(unseen, enoughConfirmed)) {
+    if (confirmed >= Math.min(unseen, enoughConfirmed)) await this.#leap()
+    else {
       const begun = performance.now()
       await this.#confirms.wait(this.#closing.signal, leapMs)
       if (performance.now() - begun >= leapMs) this.#readsAllUntil = performance.now() + leapMs
-      return true
     }
-    const mine = this.#catching.then(() => this.#leap())
-    this.#catching = mine
-    await mine
     return true
   }
 
@@ -357,9 +374,12 @@ export class MessageStream {
     this.#isWatching = true
     const { signal } = this.#closing
     const loop = async (): Promise<void> => {
-      await this.#catchUp()
+      await this.#inTurn(() => this.#openTail())
       while (this.#needed > 0 && !signal.aborted) {
-        if (await this.#passesOver()) continue
+        if (this.#isBehind) {
+          await this.#inTurn(() => this.#passesOver())
+          continue
+        }
         const tail = this.#tail as Cursor
         this.#drain(tail)
         await tail.wait(signal)
