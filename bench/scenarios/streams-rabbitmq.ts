@@ -229,7 +229,8 @@ const against = (path: string, one: Subject, other: Subject) => ({
 
 export const streamsRabbitmq: Scenario = {
   name: 'streams-rabbitmq',
-  title: 'The log of streams in RabbitMQ (326 B a record; both durable, `mandatory` and confirmed, and connected before the clock starts)',
+  title:
+    'The log of streams in RabbitMQ (326 B a record; both durable, `mandatory` and confirmed, and connected before the clock starts)',
   subjects: Object.values(subjects),
   claims: [
     against('rabbitmq engine: append of blocks, against the bare client', subjects.blocksOut, subjects.bareBlocksOut),
