@@ -173,6 +173,6 @@ const mapped = async (
   if (pipeline.maps === undefined) return { schemas, unmatched: [] }
   const { loadGate } = await import('@millrace/connectors')
   const compile = (await loadGate()).compileMaps(pipeline.maps)
-  const out = schemas.map((s) => compile(s)?.schema ?? s)
+  const out = schemas.map((s) => ({ ...s, ...compile(s)?.schema }))
   return { schemas: out, unmatched: compile.unmatched?.() ?? [] }
 }

@@ -12,9 +12,14 @@ test('a plan shows the fields that a run would send: what is not selected is lef
         stream: 'orders',
         schema: { type: 'object', properties },
         key_properties: ['id'],
-        metadata: [{ breadcrumb: [], metadata: { selected: true } }, field('id', false), field('note', false)],
+        metadata: [
+          { breadcrumb: [], metadata: { selected: true, versioned: true } },
+          field('id', false),
+          field('note', false),
+        ],
       },
     ],
   })
   assert.deepEqual(Object.keys(orders?.schema['properties'] ?? {}), ['id', 'amt'])
+  assert.equal(orders?.versioned, true)
 })

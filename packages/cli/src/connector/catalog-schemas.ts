@@ -4,12 +4,12 @@ import {
   type JsonObject,
   MillraceError,
   pruneSchema,
-  type SchemaMessage,
+  type PlannedSchema,
   selectionOf,
 } from '@millrace/sdk'
 
 /** The SCHEMA messages that a streamer would begin with, out of its catalog: fields that are not selected are left out. Throws CATALOG_INVALID. */
-export const catalogSchemas = (catalog: JsonObject): readonly SchemaMessage[] => {
+export const catalogSchemas = (catalog: JsonObject): readonly PlannedSchema[] => {
   const entries = catalog['streams']
   if (!Array.isArray(entries)) throw new MillraceError('CATALOG_INVALID', { why: 'it has no list "streams"' })
   return (entries as readonly Json[]).filter(isObject).filter(isSelected).map(schemaOf)
@@ -37,11 +37,12 @@ export const keysOf = (entry: JsonObject): readonly string[] => {
   return Array.isArray(keys) ? keys.map(String) : []
 }
 
-const schemaOf = (entry: JsonObject): SchemaMessage => ({
+const schemaOf = (entry: JsonObject): PlannedSchema => ({
   type: 'SCHEMA',
   stream: String(entry['stream'] ?? substreamOf(entry)),
   schema: selectedSchema(entry, isObject(entry['schema']) ? entry['schema'] : { type: 'object' }),
   keyProperties: keysOf(entry),
+  ...(topMetadata(entry)['versioned'] === true ? { versioned: true } : {}),
   line: 0,
 })
 

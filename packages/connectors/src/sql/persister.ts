@@ -8,7 +8,7 @@ import {
   type Logger,
   MillraceError,
   type PersisterSession,
-  type SchemaMessage,
+  type PlannedSchema,
   type VerifyFinding,
 } from '@millrace/sdk'
 import { readEntries } from './catalog.ts'
@@ -72,14 +72,16 @@ export const checkSql = async <S extends SqlSettings>(access: SqlAccess<S>, ctx:
 export const planSql = async <S extends SqlSettings>(
   access: SqlAccess<S>,
   ctx: Context<S>,
-  schemas: readonly SchemaMessage[],
+  schemas: readonly PlannedSchema[],
 ): Promise<readonly string[]> => {
   const catalog = (await reading(access, ctx.config, async (_db, tables) => tables)) ?? []
   const planner = new TablePlanner(catalog, ctx.config, access.dialect)
   return schemas.flatMap((schema) => {
-    const { main, children, changes } = planner.declare(schema, wantedTables(schema, ctx.config, access.dialect))
-    for (const table of [main, ...children]) planner.keep(table)
-    return changes.flatMap((c) => access.dialect.statements(c))
+    const declared = planner.declare(schema, wantedTables(schema, ctx.config, access.dialect))
+    // It comes with the first record that carries a version.
+    const versioned = planner.widen(declared.main, [], undefined, schema.versioned ? ['_sdc_table_version'] : [])
+    for (const table of [versioned.table, ...declared.children]) planner.keep(table)
+    return [...declared.changes, ...versioned.changes].flatMap((c) => access.dialect.statements(c))
   })
 }
 

@@ -106,6 +106,12 @@ export interface FlushSizes {
 }
 
 /** A persister: puts data into a destination. Made by {@link definePersister}. */
+/** A schema that is to come, with what the catalog tells beside it. */
+export interface PlannedSchema extends SchemaMessage {
+  /** Its records carry a version, and one is activated: rows that are gone are dropped. */
+  readonly versioned?: boolean
+}
+
 export interface Persister<C extends ConfigSpec = ConfigSpec> {
   readonly kind: 'persister'
   readonly name: string
@@ -120,7 +126,7 @@ export interface Persister<C extends ConfigSpec = ConfigSpec> {
   /** Asks the destination again whether it holds what the evidence says, changing nothing. */
   readonly verify?: (ctx: PersisterContext<C>, evidence: readonly Evidence[]) => Promise<readonly VerifyFinding[]>
   /** What declaring these schemas would do (DDL, files made), changing nothing: one line of text each. */
-  readonly plan?: (ctx: PersisterContext<C>, schemas: readonly SchemaMessage[]) => Promise<readonly string[]>
+  readonly plan?: (ctx: PersisterContext<C>, schemas: readonly PlannedSchema[]) => Promise<readonly string[]>
   /** What the reference page tells besides: `page`, the one that tells the rest, as a path from docs/reference. */
   readonly reference?: { readonly page?: string }
 }

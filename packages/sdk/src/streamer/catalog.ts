@@ -33,6 +33,8 @@ export const discoverCatalog = (
           inclusion: 'available',
           'selected-by-default': s.selectedByDefault ?? true,
           'table-key-properties': s.keyProperties,
+          // A word of ours; other programs pass over it.
+          ...(s.versioned === true ? { versioned: true } : {}),
           ...(s.choose === undefined ? { 'forced-replication-method': methodOf(s) } : {}),
           ...(s.replicationKey === undefined
             ? {}

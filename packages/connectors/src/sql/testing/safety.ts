@@ -119,6 +119,17 @@ export const safetyTests = (d: Destination): void => {
         /ADD COLUMN "w"/,
       )
       assert.deepEqual(await place.columnNames('s'), ['id', 'v'])
+      // A column that comes with the first record of a version is planned where the catalog tells that one comes.
+      const versioned = { ...schema, versioned: true }
+      assert.match(
+        (await d.persister.plan?.(place.context(), [versioned]))?.join() ?? '',
+        /ADD COLUMN "_sdc_table_version"/,
+      )
+      await using session = await place.open()
+      await session.declare(schema)
+      await session.write('s', recordsOf('s', ['{"id":2,"v":"b"}'], { version: 1 }))
+      await session.flush()
+      assert.deepEqual(await d.persister.plan?.(place.context(), [versioned]), [])
     })
 
     test('verify finds a removed row, a changed value and a dropped table', async () => {
