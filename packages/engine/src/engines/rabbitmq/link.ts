@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Channel, Connection } from 'rabbitmq-client'
+import { type Channel, Connection, type ConnectionOptions } from 'rabbitmq-client'
 import { brokerName, gatherWrites } from '@millrace/sdk/amqp'
 import { brokerError, isLasting, mayPass } from './failures.ts'
 
@@ -9,11 +9,16 @@ export const typeHeader = 'content type'
 /** What the broker allows by default; the client's own default cuts a block into many. */
 const maxFrame = 131_072
 const [firstRetryMs, lastRetryMs] = [100, 5_000]
+/** So much may wait for the socket before the client waits for it. By default that is one block: then each goes to the system on its own. */
+const socketBytes = 1024 * 1024
 
 /** The frame with the properties of a message, as the client reads it. */
 interface HeaderFrame {
   readonly fields: { contentType?: string | undefined; headers?: Record<string, unknown> | undefined }
 }
+
+/** The client says where the socket goes. The types of Node do not know that a socket takes the options of a stream. */
+const socketOptions = { writableHighWaterMark: socketBytes } as unknown as NonNullable<ConnectionOptions['socket']>
 
 /** One connection to the broker. The client makes it again by itself, each time a little later; its channels end with it. */
 export class Link {
@@ -35,6 +40,7 @@ export class Link {
       retryLow: firstRetryMs,
       retryHigh: lastRetryMs,
       frameMax: maxFrame,
+      socket: socketOptions,
     })
     gatherWrites(this.#connection)
     this.#connection.on('error', (error: unknown) => {
