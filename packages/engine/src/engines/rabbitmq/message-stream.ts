@@ -187,7 +187,7 @@ export class MessageStream {
       bytes += held.size
     }
     while (records < limit.records && bytes <= limit.bytes && reader.fold.next < next) {
-      const message = messageOf(await this.#arrival(reader.cursor))
+      const message = messageOf(reader.cursor.take() ?? (await this.#arrival(reader.cursor)))
       if (!reader.fold.take(message)) continue
       gathering.add(message, reader.fold.at)
       records++
@@ -222,6 +222,8 @@ export class MessageStream {
       const delivery = cursor.take()
       if (delivery !== undefined) return delivery
       await cursor.wait(never, this.#shared.timeoutMs)
+      // The client hands out what came together in one turn: one wait for all of it, and not for each.
+      await immediate()
       if (performance.now() > end)
         throw new MillraceError('LOG_UNAVAILABLE', { what: `stream ${this.#name}`, why: 'the broker sends no records' })
     }
@@ -383,7 +385,7 @@ export class MessageStream {
         const tail = this.#tail as Cursor
         this.#drain(tail)
         await tail.wait(signal)
-        // The client hands out what came together in one turn, message by message.
+        // As in #arrival.
         await immediate()
       }
     }
