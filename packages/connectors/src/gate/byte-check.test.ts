@@ -201,34 +201,53 @@ describe(`the byte check (seed ${seed})`, () => {
       }
     }
     walk((i, from, to) => {
-      assert.equal(numbers?.(input, from, to), i % 3 !== 0, records[i])
-      assert.equal(texts?.(input, from, to), i % 3 === 0, records[i])
-      assert.equal(numbers?.(input, from, to - 1), false)
+      assert.equal(numbers?.accepts(input, from, to), i % 3 !== 0, records[i])
+      assert.equal(texts?.accepts(input, from, to), i % 3 === 0, records[i])
+      assert.equal(numbers?.accepts(input, from, to - 1), false)
     })
-    assert.equal(texts?.(input, 0, 9), true)
+    assert.equal(texts?.accepts(input, 0, 9), true)
   })
 
   it('goes on after any number of names that the schema has not', () => {
     const check = compileByteCheck({ properties: { id: { type: 'integer' } } }, ['id'])
     for (let i = 0; i < 20_000; i++) {
       const at = `unheard of ${i}`
-      assert.equal(check?.(...whole(`{"${at}":{"${at} too":[1]},"id":${i},"é${i}":"x"}`)), true)
-      assert.equal(check?.(...whole(`{"${at}":1,"id":"${i}"}`)), false)
+      assert.equal(check?.accepts(...whole(`{"${at}":{"${at} too":[1]},"id":${i},"é${i}":"x"}`)), true)
+      assert.equal(check?.accepts(...whole(`{"${at}":1,"id":"${i}"}`)), false)
     }
-    assert.equal(check?.(...whole('{"id":1,"more":true}')), true)
+    assert.equal(check?.accepts(...whole('{"id":1,"more":true}')), true)
   })
 
   it('goes on after any number of schemas', () => {
     const first = compileByteCheck({ properties: { id: { type: 'integer' } } }, ['id'])
-    assert.equal(first?.(...whole('{"id":1}')), true)
+    assert.equal(first?.accepts(...whole('{"id":1}')), true)
     for (let i = 0; i < 40; i++) {
       const fields = Array.from({ length: 10_000 }, (_, k) => [`field ${i} ${k}`, { type: 'integer' }])
       const check = compileByteCheck({ properties: Object.fromEntries(fields), additionalProperties: false }, [])
-      assert.equal(check?.(...whole(`{"field ${i} 9999":1,"field ${i} 0":2}`)), true)
-      assert.equal(check?.(...whole(`{"field ${i} 9999":1,"field ${i + 1} 0":2}`)), false)
+      assert.equal(check?.accepts(...whole(`{"field ${i} 9999":1,"field ${i} 0":2}`)), true)
+      assert.equal(check?.accepts(...whole(`{"field ${i} 9999":1,"field ${i + 1} 0":2}`)), false)
     }
-    assert.equal(first?.(...whole('{"id":1}')), true)
-    assert.equal(first?.(...whole('{"id":"1"}')), false)
+    assert.equal(first?.accepts(...whole('{"id":1}')), true)
+    assert.equal(first?.accepts(...whole('{"id":"1"}')), false)
+  })
+
+  it('takes lines of records only where each of them fits', () => {
+    const check = compileByteCheck({ properties: { a: { type: 'integer' }, t: { type: 'string' } } }, ['a'])
+    const good = ['{"a":1}', '{"t":"{\\n}","a":2}', '{ "a" : 3, "b": [{}] }']
+    const lines = (...records: readonly string[]): Buffer => Buffer.from(records.map((r) => `${r}\n`).join(''))
+    assert.equal(check?.acceptsLines(lines(...good)), true)
+    assert.equal(check?.acceptsLines(lines()), true)
+    for (const bad of ['{"a":"1"}', '{}', '{"a":1', '{"a":1}}', '{"a":1} ', '{"a":1}{"a":1}', '[]', '', '{"a":1.0}'])
+      for (const at of [0, 1, 3])
+        assert.equal(check?.acceptsLines(lines(...good.toSpliced(at, 0, bad))), false, `${bad} at ${at}`)
+    assert.equal(check?.acceptsLines(Buffer.from('{"a":1}')), false)
+    // What one piece left behind is not taken for the other's, whichever came last.
+    const single = Buffer.from('{"a":1}')
+    assert.equal(check?.accepts(single, 0, single.length), true)
+    assert.equal(check?.acceptsLines(lines('{"a":"x"}')), false)
+    assert.equal(check?.accepts(single, 0, single.length), true)
+    // More than goes into the memory at once.
+    assert.equal(check?.acceptsLines(Buffer.from('{"a":1}\n'.repeat(150_000))), false)
   })
 
   it('takes records of up to a megabyte, and leaves longer ones to the parser', () => {

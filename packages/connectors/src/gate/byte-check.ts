@@ -10,24 +10,30 @@ import type { JsonObject } from '@millrace/sdk'
 import { byteNodeOf } from './byte-nodes.ts'
 import { ByteWalker } from './byte-walker.ts'
 
-/**
- * The byte check of a schema, or undefined where it has something that bytes do not decide.
- * It answers true for [from, to) of `bytes` only where that is one JSON object and valid.
- */
-export const compileByteCheck = (
-  schema: JsonObject,
-  keys: readonly string[],
-): ((bytes: Buffer, from: number, to: number) => boolean) | undefined => {
+/** Answers of bytes, where true is certain and false says nothing. */
+export interface ByteCheck {
+  /** Whether [from, to) of `bytes` is one JSON object and valid. */
+  readonly accepts: (bytes: Buffer, from: number, to: number) => boolean
+  /** Whether these are such objects, a newline behind each. */
+  readonly acceptsLines: (lines: Buffer) => boolean
+}
+
+/** The byte check of a schema, or undefined where it has something that bytes do not decide. */
+export const compileByteCheck = (schema: JsonObject, keys: readonly string[]): ByteCheck | undefined => {
   const root = byteNodeOf(schema, keys)
   if (root === undefined) return undefined
   let walker: ByteWalker | undefined
   let place = 0
-  return (bytes, from, to) => {
+  const ready = (): ByteWalker => {
     const current = ByteWalker.current
     if (walker !== current) {
       walker = current
       place = current.place(root)
     }
-    return current.accepts(place, bytes, from, to)
+    return current
+  }
+  return {
+    accepts: (bytes, from, to) => ready().accepts(place, bytes, from, to),
+    acceptsLines: (lines) => ready().acceptsLines(place, lines),
   }
 }

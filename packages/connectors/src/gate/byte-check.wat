@@ -295,6 +295,18 @@
       (i32.const 0)
       (i32.eq (i32.and (local.get $seen) (i32.load offset=16 (local.get $node))) (i32.load offset=16 (local.get $node)))))
 
-  (func (export "check") (param $node i32) (param $from i32) (result i32)
+  (func $check (export "check") (param $node i32) (param $from i32) (result i32)
     (if (i32.ne (i32.load8_u (local.get $from)) (i32.const 123)) (then (return (i32.const 0))))
-    (call $object (local.get $node) (local.get $from) (i32.const 0))))
+    (call $object (local.get $node) (local.get $from) (i32.const 0)))
+
+  ;; Whether [$from, $to) are records that fit, a newline behind each: 1, else 0.
+  (func (export "checkLines") (param $node i32) (param $from i32) (param $to i32) (result i32)
+    (block $end
+      (loop $next
+        (br_if $end (i32.ge_u (local.get $from) (local.get $to)))
+        (local.set $from (call $check (local.get $node) (local.get $from)))
+        (if (i32.eqz (local.get $from)) (then (return (i32.const 0))))
+        (if (i32.ne (i32.load8_u (local.get $from)) (i32.const 10)) (then (return (i32.const 0))))
+        (local.set $from (i32.add (local.get $from) (i32.const 1)))
+        (br $next)))
+    (i32.const 1)))

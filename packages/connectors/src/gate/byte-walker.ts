@@ -30,6 +30,7 @@ const HAS_BOUNDS = 4
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; readonly grow: (pages: number) => number }
   readonly check: (node: number, from: number) => number
+  readonly checkLines: (node: number, from: number, to: number) => number
 }
 type Ask = (node: number, a: number, b: number) => number
 
@@ -118,6 +119,15 @@ export class ByteWalker {
     }
     const at = windowAt + from - this.#from
     return this.#exports.check(place, at) === at + to - from
+  }
+
+  /** Whether these are objects that fit the node at this place, all for certain, a newline behind each. */
+  acceptsLines(place: number, lines: Buffer): boolean {
+    if (lines.length > maxRecordBytes) return false
+    this.#bytes = undefined
+    this.#memory.set(lines, windowAt)
+    this.#memory[windowAt + lines.length] = 0
+    return this.#exports.checkLines(place, windowAt, windowAt + lines.length) === 1
   }
 
   /** Fresh room, all zeros, with 16 bytes behind it. */

@@ -157,14 +157,14 @@ const withKeys = (check: RecordCheck, keys: readonly string[]): RecordCheck => {
  */
 const makeCheck = (text: string, message: SchemaMessage): RecordCheck => {
   const normal = attempt(message, () => normalSchema(JSON.parse(text) as JsonObject, text))
-  const accepts = compileByteCheck(message.schema, message.keyProperties)
+  const bytes = compileByteCheck(message.schema, message.keyProperties)
   const make = (): RecordCheck => withKeys(checkOf(normal, message), message.keyProperties)
-  let careful = accepts === undefined ? make() : undefined
+  let careful = bytes === undefined ? make() : undefined
   const check = (record: JsonObject): Violation | undefined => {
     careful ??= make()
     return careful(record)
   }
-  return Object.assign(check, { accepts })
+  return Object.assign(check, bytes)
 }
 
 const kept = new Map<string, RecordCheck>()

@@ -21,6 +21,8 @@ export interface RecordCheck {
    * the values are checked. May be left out.
    */
   readonly accepts?: ((bytes: Buffer, from: number, to: number) => boolean) | undefined
+  /** The same of many records, a newline behind each: true says that all of them are valid. */
+  readonly acceptsLines?: ((lines: Buffer) => boolean) | undefined
 }
 
 /** Makes the check of a schema, once for each SCHEMA message. Throws SCHEMA_INVALID. */

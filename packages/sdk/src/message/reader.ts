@@ -36,6 +36,8 @@ export interface ReaderOptions {
   readonly untouched?: boolean
   /** Records that stand in lines alike are handed out together, as {@link RecordLines}, valid until more is read; `hashed` with their hashes. */
   readonly gather?: 'hashed' | 'plain'
+  /** What is gathered brings the lines that it came in, and nothing is gathered of lines that Singer would write another way. */
+  readonly whole?: boolean
 }
 
 /** Below this a block is read line by line: the scanner's call would cost more than it saves. */
@@ -62,6 +64,7 @@ export class MessageReader {
   readonly #untouched: boolean
   readonly #gather: boolean
   readonly #hash: boolean
+  readonly #whole: boolean
   #gathered: Buffer = Buffer.alloc(0)
   #gatheredAt = 0
   readonly #schemas = new Map<string, KnownSchema>()
@@ -86,6 +89,7 @@ export class MessageReader {
     this.#untouched = options.untouched ?? false
     this.#gather = options.gather !== undefined
     this.#hash = options.gather === 'hashed'
+    this.#whole = options.whole ?? false
   }
 
   /** What stopped the reader, if anything did. Messages handed out before it are good. */
@@ -242,13 +246,24 @@ export class MessageReader {
     out: Message[],
   ): number {
     const prefix = this.#shapes.find(b, place.at, place.end)
-    if (prefix === undefined || !this.#isKnown(prefix)) return 0
-    const shape = { prefix: prefix.bytes, head: this.#shapes.tailHead, hash: this.#hash }
+    if (prefix === undefined || !this.#isKnown(prefix) || (this.#whole && !prefix.isSinger)) return 0
+    const head = this.#shapes.tailHead
+    const shape = { prefix: prefix.bytes, head: head.bytes, hash: this.#hash }
     const gathered = LineScanner.shared.gather(i, place.at - place.from, shape)
     if (gathered === undefined) return 0
     const { count, hashHigh, hashLow } = gathered
     const bytes = this.#copyGathered(gathered.bytes, b.length)
-    out.push(new RecordLines(prefix.stream, this.#line + 1, { bytes, count, hashHigh, hashLow }) as unknown as Message)
+    const whole = this.#whole
+      ? {
+          bytes: b.subarray(place.at, place.from + LineScanner.shared.newline(i + count - 1) + 1),
+          prefixBytes: prefix.bytes.length,
+          version: prefix.version,
+          headBytes: head.bytes.length,
+          headVersion: head.version,
+        }
+      : undefined
+    const lines = new RecordLines(prefix.stream, this.#line + 1, { bytes, count, hashHigh, hashLow, whole })
+    out.push(lines as unknown as Message)
     this.#line += count
     return count
   }

@@ -5,6 +5,7 @@
 import { skipSpace, startsWithAt, textAt } from './bytes.ts'
 import type { JsonObject } from './json.ts'
 import { type KnownSchema, timeOf, versionOf } from './parse.ts'
+import { isAsSingerHasIt } from './untouched-lines.ts'
 
 /**
  * How the RECORD lines of a substream begin, up to the record. Where the records bring their keys or schema along
@@ -17,10 +18,12 @@ export interface Prefix {
   readonly probe: number
   readonly version: number | undefined
   readonly schema: KnownSchema | undefined
+  /** Whether the lines that begin so may be passed on to whoever reads Singer. */
+  readonly isSinger: boolean
 }
 
 /** How a tail begins that ends with a time, up to the quote that opens the time. */
-interface TailHead {
+export interface TailHead {
   readonly bytes: Uint8Array
   readonly version: number | undefined
 }
@@ -91,8 +94,8 @@ export class RecordShapes {
   }
 
   /** How the tails of late begin, up to the quote that opens the time. */
-  get tailHead(): Uint8Array {
-    return (this.#tailHeads[0] as TailHead).bytes
+  get tailHead(): TailHead {
+    return this.#tailHeads[0] as TailHead
   }
 
   /** Where the tail begins that ends at `end`, or -1: the one that the line before had, or a time. */
@@ -166,7 +169,8 @@ export class RecordShapes {
     const probe = (members.get('stream') as Place).to - 2 - from
     const bytes = new Uint8Array(b.subarray(from, recordFrom))
     this.#prefixes = this.#prefixes.filter((p) => Buffer.compare(p.bytes, bytes) !== 0)
-    this.#prefixes.unshift({ stream, bytes, probe, version, schema })
+    const isSinger = isAsSingerHasIt({ type: 'RECORD', body })
+    this.#prefixes.unshift({ stream, bytes, probe, version, schema, isSinger })
     if (this.#prefixes.length > MAX_PREFIXES) this.#prefixes.pop()
   }
 }

@@ -77,6 +77,12 @@ const read = function* (chunks: readonly Buffer[], options: ReaderOptions): Gene
   if (reader.failure !== undefined) throw reader.failure
 }
 
+const said = (message: Message | RecordLines | undefined): readonly unknown[] => {
+  assert.ok(message?.type === 'RECORD')
+  const { stream, line, version, timeExtracted } = message
+  return [stream, line, version, timeExtracted, message.bytes().toString()]
+}
+
 describe('records read with the scanner', () => {
   it('keep every number as its digits say', () => {
     let opened = 0
@@ -131,6 +137,40 @@ describe('records read with the scanner', () => {
       { numRuns: 200 },
     )
     assert.ok(gathered > 1_000, `${gathered} gathered`)
+  })
+
+  it('bring the lines that they came in, with what those say of a version and a time, where that is asked for', () => {
+    let gathered = 0
+    fc.assert(
+      fc.property(lines, cuts, (drawn, cut) => {
+        const expected = linesOf(drawn).map((line) => `${line.text}\n`)
+        const text = expected.join('')
+        const one = [...read([Buffer.from(text)], {})]
+        let at = 0
+        for (const item of read(chunksOf(text, cut), { gather: 'plain', whole: true })) {
+          const records = item instanceof RecordLines ? [...item.records()] : [item]
+          if (item instanceof RecordLines) {
+            gathered += item.count
+            assert.equal(item.whole?.bytes.toString(), expected.slice(at, at + item.count).join(''))
+          }
+          for (const message of records) assert.deepEqual(said(message), said(one[at++]))
+        }
+        assert.equal(at, expected.length)
+      }),
+      { numRuns: 200 },
+    )
+    assert.ok(gathered > 1_000, `${gathered} gathered`)
+  })
+
+  it('are not gathered with their lines where Singer would write those another way', () => {
+    const gathered = (before: string, options: ReaderOptions): number => {
+      const text = `{"type":"RECORD","stream":"a",${before}"record":{"id":1}}\n`.repeat(50)
+      return [...read([Buffer.from(text)], options)].filter((item) => item instanceof RecordLines).length
+    }
+    assert.equal(gathered('"version":1,', { gather: 'plain', whole: true }), 1)
+    assert.equal(gathered('"key_fields":null,', { gather: 'plain' }), 1)
+    for (const old of ['"key_fields":null,', '"key_fields":["id"],', '"schema":{"properties":{}},'])
+      assert.equal(gathered(old, { gather: 'plain', whole: true }), 0, old)
   })
 
   it('are not gathered where their line does not end as it should', () => {

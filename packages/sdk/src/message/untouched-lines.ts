@@ -21,7 +21,7 @@ export class UntouchedLines {
 }
 
 /** Whether Singer itself would have written this line: nothing in it must be said another way. */
-export const isAsSingerHasIt = ({ type, body }: ParsedMessage): boolean => {
+export const isAsSingerHasIt = ({ type, body }: Pick<ParsedMessage, 'type' | 'body'>): boolean => {
   if (body['type'] !== type) return false
   switch (type) {
     case 'RECORD':

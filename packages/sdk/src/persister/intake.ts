@@ -124,10 +124,10 @@ export class Intake {
       : undefined
   }
 
-  /** Takes records that are only passed on. Where the persister must be told of them first, they go the usual way. */
+  /** Takes records that are only passed on. Where somebody must look at them, they go the usual way. */
   async takeLines(lines: RecordLines): Promise<void> {
     const desk = this.#desks.get(lines.stream)
-    if (desk === undefined || !desk.declared || this.#session.writeLines === undefined) {
+    if (desk === undefined || this.#session.writeLines === undefined || !this.#maySkip(desk, lines)) {
       for (const record of lines.records()) await this.take(record)
       return
     }
@@ -138,6 +138,14 @@ export class Intake {
     await this.#session.writeLines(targetOf(desk), lines)
     this.dirty = true
     desk.books.writeLines(lines)
+  }
+
+  /** Whether nobody has to look at the records one by one: the persister knows the substream, and all are valid for certain. */
+  #maySkip(desk: Desk, lines: RecordLines): boolean {
+    if (!desk.declared) return false
+    // What each batch holds may widen the schema.
+    if (desk.schema.inferred === true && this.#persister.supports.needsSchemas === true) return false
+    return desk.check === undefined || desk.check.acceptsLines?.(lines.bytes) === true
   }
 
   /** Takes a SCHEMA. One that says nothing new does nothing. */

@@ -75,7 +75,7 @@ class PersisterRun {
   readonly #intake: Intake
   readonly #release: Release
   readonly #opens: boolean
-  /** Whether nothing here looks at a record: then they go by gathered. */
+  /** Whether nothing here needs the values of records: then they go by gathered. */
   readonly #passes: boolean
   #waitingMs = 0
   #writingMs = 0
@@ -93,7 +93,7 @@ class PersisterRun {
         : new AcknowledgedRelease(session, session.states, { intake: this.#intake, options })
     // A check mostly needs the bytes only, and opens the records that it doubts.
     this.#opens = persister.supports.opensRecords || options.compileMap !== undefined
-    this.#passes = !this.#opens && options.compileSchema === undefined && session.writeLines !== undefined
+    this.#passes = !this.#opens && session.writeLines !== undefined
   }
 
   async run(): Promise<PersisterRunResult> {
@@ -161,7 +161,9 @@ class PersisterRun {
   get #readerOptions(): ReaderOptions {
     const { onInvalid, maxLineBytes, source, report } = this.#options
     return {
-      ...(this.#passes ? { gather: report === undefined ? 'plain' : 'hashed' } : {}),
+      ...(this.#passes
+        ? { gather: report === undefined ? 'plain' : 'hashed', whole: this.#session.wantsWhole === true }
+        : {}),
       open: this.#opens,
       onUnreadable: onInvalid === 'dead-letter' ? 'hand-over' : 'stop',
       ...(maxLineBytes === undefined ? {} : { maxLineBytes }),

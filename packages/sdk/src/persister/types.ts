@@ -67,10 +67,12 @@ export interface PersisterSession extends AsyncDisposable {
   write(substream: string, records: readonly RecordMessage[]): Promise<void>
   /**
    * The same as `write` for records that are wanted as they came and as nothing else: where the session has this, and
-   * nothing stands before it that looks at records, they come gathered, many at a time and without their time and
-   * version. Their bytes are valid until it resolves. Throws no {@link RejectedRecords}.
+   * nothing stands before it that changes records, those that are valid by their bytes come gathered, many at a time and
+   * without their time and version. Their bytes are valid until it resolves. Throws no {@link RejectedRecords}.
    */
   writeLines?(substream: string, lines: RecordLines): Promise<void>
+  /** What it writes are messages: it is given the lines that the records came in (`RecordLines.whole`). */
+  readonly wantsWhole?: boolean
   /** Rows of other versions of this substream are to go. Takes effect with the next flush, after all records before it. */
   activateVersion?(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void>
   flush(): Promise<void>

@@ -1,4 +1,4 @@
-/** Records that nothing looks at go from the reader into the file gathered; what arrives must be what goes one by one. */
+/** Records that are valid by their bytes go from the reader into the file gathered; what arrives must be what goes one by one. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,6 +26,12 @@ const text = (): string => {
 
 const acceptAll: CompileSchema = () => Object.assign(() => undefined, { accepts: () => true })
 
+/** Knows a part of the pieces to be good, and has the others looked at. */
+const acceptSome: CompileSchema = () => {
+  let asked = 0
+  return Object.assign(() => undefined, { accepts: () => true, acceptsLines: () => ++asked % 3 > 0 })
+}
+
 const load = async (input: Buffer, chunkBytes: number, compileSchema: CompileSchema | undefined) => {
   const path = mkdtempSync(join(root, 'f-'))
   const states: string[] = []
@@ -47,13 +53,14 @@ const load = async (input: Buffer, chunkBytes: number, compileSchema: CompileSch
   return { books, states, a: file('a'), b: file('b') }
 }
 
-describe('jsonl, without validation', () => {
+describe('jsonl, where records go by gathered', () => {
   it('holds the same bytes, books and states as with every record looked at', async () => {
     const input = Buffer.from(text())
     const one = await load(input, 65_536, acceptAll)
     assert.equal(one.books['a']?.stored.records, 4_801)
     assert.equal(one.books['b']?.stored.records, 1_200)
     for (const chunkBytes of [1_777, 65_536, 1_000_000, input.length])
-      assert.deepEqual(await load(input, chunkBytes, undefined), one, `in chunks of ${chunkBytes}`)
+      for (const check of [undefined, acceptSome])
+        assert.deepEqual(await load(input, chunkBytes, check), one, `in chunks of ${chunkBytes}`)
   })
 })

@@ -10,6 +10,7 @@ import {
   MillraceError,
   type PersisterContext,
   type PersisterSession,
+  type RecordLines,
   type RecordMessage,
   type SchemaMessage,
   type StateAcknowledger,
@@ -25,6 +26,7 @@ const maxStateBytes = 64 * 1024 * 1024
 const pieceBytes = 256 * 1024
 
 export class SingerTarget implements PersisterSession, StateAcknowledger {
+  readonly wantsWhole = true
   readonly flushAnswers: boolean
   readonly #command: readonly string[]
   readonly #relay: ((line: string) => void) | undefined
@@ -78,6 +80,12 @@ export class SingerTarget implements PersisterSession, StateAcknowledger {
     await this.#send()
   }
 
+  /** Lines of a tap go on as they came: what is in them besides is the target's to read. */
+  async writeLines(_substream: string, { whole }: RecordLines): Promise<void> {
+    if (whole === undefined) throw new MillraceError('INTERNAL', { why: 'records came without their lines' })
+    await (await this.#send()).write(whole.bytes)
+  }
+
   async activateVersion(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void> {
     this.#writer.add(message)
     await this.#send()
@@ -100,7 +108,8 @@ export class SingerTarget implements PersisterSession, StateAcknowledger {
     return this.#target !== undefined
   }
 
-  async #send(): Promise<void> {
+  /** Hands over what waits, to a target that is started where none runs. */
+  async #send(): Promise<RunningTarget> {
     if (this.#disposed) throw new MillraceError('INTERNAL', { why: 'the session is disposed of' })
     const waiting = this.#writer.take()
     if (this.#target === undefined) {
@@ -110,6 +119,7 @@ export class SingerTarget implements PersisterSession, StateAcknowledger {
       await this.#target.write(first.take())
     }
     if (waiting.length > 0) await this.#target.write(waiting)
+    return this.#target
   }
 
   #start(): RunningTarget {
@@ -197,23 +207,16 @@ class RunningTarget {
     return this.#program.failure(ending)
   }
 
-  /** Resolves when the target's pipe has room again. Throws its failure where it is gone. */
+  /** Resolves when its pipe has taken all of the bytes. Throws its failure where it is gone. */
   async write(bytes: Buffer): Promise<void> {
     const { stdin } = this.#program.process
     if (bytes.length === 0) return
     if (stdin?.writable !== true) throw await this.#whyGone()
-    if (stdin.write(bytes)) return
-    const room = Promise.withResolvers<'room'>()
-    const onRoom = (): void => room.resolve('room')
-    stdin.once('drain', onRoom)
-    stdin.once('close', onRoom)
-    try {
-      await room.promise
-      if (!stdin.writable) throw await this.#whyGone()
-    } finally {
-      stdin.off('drain', onRoom)
-      stdin.off('close', onRoom)
-    }
+    const isTaken = await new Promise<boolean>((resolve) =>
+      stdin.write(bytes, (error) => resolve(error === null || error === undefined)),
+    )
+    // A pipe that was closed under a write may answer that write well.
+    if (!isTaken || !stdin.writable) throw await this.#whyGone()
   }
 
   async #whyGone(): Promise<MillraceError> {

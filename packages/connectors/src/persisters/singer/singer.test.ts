@@ -101,6 +101,81 @@ test("a target's state lines are the acknowledgement, and the books are those of
   assert.deepEqual(ids(sent), [1, 2, 3, 4])
 })
 
+test("a tap's lines reach the target as they came, and a bad one among them is set aside", async () => {
+  // A target that keeps each line.
+  const keeps = 'cat > "$OUT"; printf \'{"all": true}\\n\''
+  const many = Array.from(
+    { length: 200 },
+    (_, i) =>
+      `{"type": "RECORD", "stream": "things", "version": 3, "record": {"id": ${i === 120 ? '"x"' : i}, "more": "é\\u00e9"}, "time_extracted": "2026-01-01T00:00:00Z"}`,
+  )
+  const out = join(mkdtempSync(join(root, 'd-')), 'lines')
+  const sent = await send(
+    [schema, ...many, state(1)],
+    {},
+    {
+      command: ['sh', '-c', keeps.replace('$OUT', out)],
+      onInvalid: 'dead-letter',
+      keepDeadLetters: async () => {},
+      compileSchema,
+      input: (async function* () {
+        yield Buffer.from(`${[schema, ...many.slice(0, 60)].join('\n')}\n`)
+        yield Buffer.from(`${many.slice(60, 100).join('\n')}\n`)
+        yield Buffer.from(`${[...many.slice(100), state(1)].join('\n')}\n`)
+      })(),
+    },
+  )
+  assert.equal(sent.error, undefined)
+  const got = readFileSync(out, 'utf8').split('\n')
+  const good = many.filter((_, i) => i !== 120)
+  assert.deepEqual(
+    got.slice(1, -2).map((l) => JSON.parse(l) as unknown),
+    good.map((l) => JSON.parse(l) as unknown),
+  )
+  // Where a line stands among good ones nothing of it is written anew.
+  assert.deepEqual(got.slice(61, 101), many.slice(60, 100))
+  const books = sent.reports.findLast((r) => r.kind === 'closed')?.books['things']
+  assert.deepEqual(
+    [books?.received.records, books?.stored.records, books?.deadLettered.records],
+    [200, 199, 1],
+    'the books close',
+  )
+  assert.equal(
+    BigInt(`0x${books?.received.digest ?? ''}`),
+    (BigInt(`0x${books?.stored.digest ?? ''}`) + BigInt(`0x${books?.deadLettered.digest ?? ''}`)) & 0xffffffffffffffffn,
+  )
+})
+
+test('records without a schema widen what is inferred also where they come many at a time', async () => {
+  const line = (id: number, more: string): string => `{"type":"RECORD","stream":"things","record":{"id":${id}${more}}}`
+  const part = (from: number, more: string): Buffer =>
+    Buffer.from(Array.from({ length: 60 }, (_, i) => `${line(from + i, more)}\n`).join(''))
+  const out = join(mkdtempSync(join(root, 'd-')), 'lines')
+  const sent = await send(
+    [],
+    {},
+    {
+      command: ['sh', '-c', `cat > ${out}`],
+      input: (async function* () {
+        yield part(0, '')
+        yield Buffer.from(`${state(1)}\n`)
+        yield part(60, ',"late":true')
+      })(),
+    },
+  )
+  assert.equal(sent.error, undefined)
+  const messages = readFileSync(out, 'utf8').trimEnd().split('\n')
+  const wide = messages.findIndex((l) => l.includes('"SCHEMA"') && l.includes('"late"'))
+  assert.ok(wide > 0, 'the wider schema is sent')
+  assert.ok(wide < messages.findIndex((l) => l.includes('"late":true')), 'and before the first such record')
+})
+
+test('a target that ends well while it is being written to is a failure', async () => {
+  const many = Array.from({ length: 20_000 }, (_, i) => record(i))
+  const sent = await send([schema, ...many], {}, { command: ['sh', '-c', 'head -c 1000 > /dev/null'], compileSchema })
+  assert.equal(sent.error?.code, 'PROCESS_FAILED')
+})
+
 test('a Python target that prints only the newest state, its own way', { skip }, async () => {
   const values = Array.from({ length: 30 }, (_, i) => ({ b: { x: i }, a: 'é' }))
   const lines = values.flatMap((v, i) => [record(i), state(v)])
