@@ -12,6 +12,8 @@ export interface Answer {
   readonly id: number
   readonly value?: unknown
   readonly fault?: Fault
+  /** Memory that came with what was asked, and is given back. */
+  readonly spare?: ArrayBuffer
 }
 
 export const faultOf = (e: unknown): Fault =>
@@ -58,6 +60,12 @@ export class Answers {
 
   add(id: number, value: unknown): void {
     this.#waiting.push({ id, value })
+  }
+
+  /** The same, and hands back the memory that came with the question: nobody may look at it any more. */
+  addWithSpare(id: number, value: unknown, spare: ArrayBuffer): void {
+    this.#waiting.push({ id, value, spare })
+    this.#memory.add(spare)
   }
 
   addBlocks(id: number, blocks: readonly StoredContent[]): void {

@@ -1,6 +1,7 @@
 /** How a batch stands in the database: its content, compressed where that helps. */
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type BatchTexts, RecordBatch } from '../../record-batch.ts'
+import { newMemory } from './spare-memory.ts'
 
 /** Below this a block is kept as it is: a frame of zstd would cost more than it saves. */
 const minCompressBytes = 128
@@ -10,19 +11,23 @@ const GAP = 1
 const WIDE = 2
 
 /**
- * The content of a batch, in memory of its own: the bodies as they lie in the batch, up to 3 bytes to a multiple of 4; the length of
+ * The content of a batch, in memory of its own, which may be larger (`memory` answers what is filled): the bodies as they lie in the batch, up to 3 bytes to a multiple of 4; the length of
  * each body, 16 bits each or 32 where one is longer; the JSON text of keys and content types, if any; then, 32 bits each, the
  * count of records, the bytes of the bodies, the bytes of the text, and flags (1: a byte lies between bodies, 2: lengths of 32
  * bits). Little-endian throughout. The foot stands at the end so that the bodies are compressed and read where they lie.
  */
-export const encodeContent = (batch: RecordBatch): Uint8Array<ArrayBuffer> => {
+export const encodeContent = (
+  batch: RecordBatch,
+  memory: (bytes: number) => ArrayBuffer = newMemory,
+): Uint8Array<ArrayBuffer> => {
   const { count, contentEnd, gap, ends } = batch
   const text = encodeTexts(batch)
   let isWide = false
   for (let i = 0; i < count && !isWide; i++) isWide = batch.sizeOf(i) > 0xffff
   const table = padded(contentEnd)
   const textAt = table + count * (isWide ? 4 : 2)
-  const content = Buffer.allocUnsafeSlow(textAt + text.length + footBytes) as Buffer<ArrayBuffer>
+  const size = textAt + text.length + footBytes
+  const content = Buffer.from(memory(size), 0, size)
   content.set(contentEnd === batch.bytes.length ? batch.bytes : batch.bytes.subarray(0, contentEnd), 0)
   content.fill(0, contentEnd, table)
   const lengths = isWide ? new Uint32Array(content.buffer, table, count) : new Uint16Array(content.buffer, table, count)
@@ -37,7 +42,7 @@ export const encodeContent = (batch: RecordBatch): Uint8Array<ArrayBuffer> => {
   content.writeUInt32LE(contentEnd, foot + 4)
   content.writeUInt32LE(text.length, foot + 8)
   content.writeUInt32LE((gap === 1 ? GAP : 0) | (isWide ? WIDE : 0), foot + 12)
-  return new Uint8Array(content.buffer)
+  return new Uint8Array(content.buffer, 0, size)
 }
 
 /** The batch of a content: a view. Throws where it is none: the file was damaged. */

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { MillraceError } from '@millrace/sdk/errors'
 import type { Answer, Fault } from './answers.ts'
+import { SpareMemory } from './spare-memory.ts'
 import type { Access, Ask } from './thread.ts'
 
 type AskBody = Ask extends infer A ? (A extends Ask ? Omit<A, 'id'> : never) : never
@@ -16,10 +17,10 @@ export type Leaves = 'soon' | 'now'
 /** A thread of an engine that is asked. */
 export interface Asked {
   /**
-   * `memory` is handed over: it is gone here. It leaves `soon`, together with what else is asked in this turn of the event loop, or
-   * `now`, with what was asked before it. A body may be made when it leaves.
+   * It leaves `soon`, together with what else is asked in this turn of the event loop, or `now`, with what was asked before it. A body
+   * may be made when it leaves. The memory of what is appended is handed over: it is gone here.
    */
-  ask(body: AskBody | (() => AskBody), memory?: ArrayBuffer[], leaves?: Leaves): Promise<unknown>
+  ask(body: AskBody | (() => AskBody), leaves?: Leaves): Promise<unknown>
   close(): Promise<void>
 }
 
@@ -36,14 +37,14 @@ export class LateConnection implements Asked {
     this.#access = access
   }
 
-  async ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = [], leaves: Leaves = 'soon'): Promise<unknown> {
+  async ask(body: AskBody | (() => AskBody), leaves: Leaves = 'soon'): Promise<unknown> {
     if (this.#isClosed) throw new MillraceError('LOG_UNAVAILABLE', { what: this.#path, why: 'the log was closed' })
-    if (this.#opened !== undefined) return await this.#opened.ask(body, memory, leaves)
+    if (this.#opened !== undefined) return await this.#opened.ask(body, leaves)
     this.#opening ??= Connection.open(this.#path, this.#access)
     const opening = this.#opening
     try {
       this.#opened = await opening
-      return await this.#opened.ask(body, memory, leaves)
+      return await this.#opened.ask(body, leaves)
     } catch (e) {
       // One that did not come up is tried again by the next who asks.
       await opening.catch(() => {
@@ -61,12 +62,13 @@ export class LateConnection implements Asked {
 
 /** One of the threads of an engine, and what waits for its answers. */
 export class Connection implements Asked {
+  /** Memory for what is appended next. */
+  readonly spare: SpareMemory = new SpareMemory()
   readonly #path: string
   readonly #worker: Worker
   readonly #exited: Promise<unknown>
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(e: unknown): void }>()
   #asks: { readonly id: number; readonly body: AskBody | (() => AskBody) }[] = []
-  #memory: ArrayBuffer[] = []
   #next = 1
   #ended: Error | undefined
 
@@ -94,7 +96,7 @@ export class Connection implements Asked {
     return connection
   }
 
-  ask(body: AskBody | (() => AskBody), memory: ArrayBuffer[] = [], leaves: Leaves = 'soon'): Promise<unknown> {
+  ask(body: AskBody | (() => AskBody), leaves: Leaves = 'soon'): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#ended !== undefined) {
         reject(this.#unavailable(this.#ended))
@@ -103,7 +105,6 @@ export class Connection implements Asked {
       const id = this.#next++
       this.#waiting.set(id, { resolve, reject })
       this.#asks.push({ id, body })
-      this.#memory.push(...memory)
       // What is asked in the same turn of the event loop, by many requests say, crosses together.
       if (leaves === 'now') this.#send()
       else if (this.#asks.length === 1) setImmediate(() => this.#send())
@@ -114,9 +115,8 @@ export class Connection implements Asked {
     // It left with something that was in haste.
     if (this.#asks.length === 0) return
     const asks = this.#asks.map(({ id, body }): Ask => ({ ...(typeof body === 'function' ? body() : body), id }))
-    const memory = this.#memory
+    const memory = asks.flatMap((ask) => (ask.do === 'append' ? [ask.pending.content.buffer] : []))
     this.#asks = []
-    this.#memory = []
     this.#worker.postMessage(asks, memory)
   }
 
@@ -125,7 +125,8 @@ export class Connection implements Asked {
     await this.#exited
   }
 
-  #take({ id, value, fault }: Answer): void {
+  #take({ id, value, fault, spare }: Answer): void {
+    if (spare !== undefined) this.spare.give(spare)
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
     if (fault === undefined) waiting?.resolve(value)

@@ -16,14 +16,18 @@ export class Gathering {
   #bytes: number
   #hasLeft = false
 
-  /** `append` is given what makes the content; it is called when it leaves, and nothing is added after that. */
-  constructor(first: RecordBatch, append: (content: () => Uint8Array<ArrayBuffer>) => Promise<AppendDone>) {
+  /** `append` is given what makes the content; it is called when it leaves, and nothing is added after that. `memory`: what the content is made in. */
+  constructor(
+    first: RecordBatch,
+    append: (content: () => Uint8Array<ArrayBuffer>) => Promise<AppendDone>,
+    memory?: (bytes: number) => ArrayBuffer,
+  ) {
     this.#batches = [copyOf(first)]
     this.#records = first.count
     this.#bytes = first.contentEnd
     this.done = append(() => {
       this.#hasLeft = true
-      return encodeContent(RecordBatch.join(this.#batches))
+      return encodeContent(RecordBatch.join(this.#batches), memory)
     })
   }
 

@@ -24,6 +24,7 @@ import type { Followers } from './followers.ts'
 import { Gathering } from './gathering.ts'
 import { placeOf, type ReadAhead } from './read-ahead.ts'
 import type { Rows } from './rows.ts'
+import type { SpareMemory } from './spare-memory.ts'
 import type { AppendDone, StoredContent, StreamRow } from './store.ts'
 
 /** An append of at most so many bytes is gathered with others. */
@@ -37,7 +38,7 @@ const servedOverhead = 16 * 1024
 
 /** What the logs of one engine share. */
 export interface Shared {
-  readonly writing: Asked
+  readonly writing: Asked & { readonly spare: SpareMemory }
   readonly reading: Asked
   readonly finding: Asked
   readonly followers: Followers
@@ -101,8 +102,10 @@ export class SqliteLog extends StreamLog {
     if (at !== undefined && this.#gathering !== undefined) return { done: await this.#gathering.done, at }
     // What comes from now on comes behind this one.
     this.#gathering = undefined
-    if (!isSmall) return { done: await this.#append(encodeContent(batch), writer), at: 0 }
-    const gathering = new Gathering(batch, (content) => this.#append(content, undefined))
+    const { spare } = this.#shared.writing
+    const memory = (bytes: number): ArrayBuffer => spare.take(bytes)
+    if (!isSmall) return { done: await this.#append(encodeContent(batch, memory), writer), at: 0 }
+    const gathering = new Gathering(batch, (content) => this.#append(content, undefined), memory)
     this.#gathering = gathering
     return { done: await gathering.done, at: 0 }
   }
@@ -113,10 +116,11 @@ export class SqliteLog extends StreamLog {
   ): Promise<AppendDone> {
     const { writing, rows, followers, now } = this.#shared
     const pending = { stream: this.#id, name: this.name, writer, at: now().getTime() }
-    const done = (await (typeof content === 'function'
-      ? writing.ask(() => ({ do: 'append', pending: { ...pending, content: content() } }))
-      : // It is handed to the thread and gone here.
-        writing.ask({ do: 'append', pending: { ...pending, content } }, [content.buffer]))) as AppendDone
+    const done = (await writing.ask(
+      typeof content === 'function'
+        ? () => ({ do: 'append', pending: { ...pending, content: content() } })
+        : { do: 'append', pending: { ...pending, content } },
+    )) as AppendDone
     rows.forget()
     if (!done.isRepeated) followers.wake(this.#id)
     return done
@@ -191,7 +195,7 @@ export class SqliteLog extends StreamLog {
   async #loadNow(at: number, limit: ReadLimit, use: Use, leaves: Leaves): Promise<readonly StoredBatch[]> {
     const { reading, cache } = this.#shared
     const args = [this.#id, this.name, at, limit] as const
-    const blocks = (await reading.ask({ do: 'blocks', args: [...args] }, [], leaves)) as readonly StoredContent[]
+    const blocks = (await reading.ask({ do: 'blocks', args: [...args] }, leaves)) as readonly StoredContent[]
     return blocks.map(({ first, at: time, content }) => {
       const batch = { first: offset(first), at: new Date(time), records: decodeContent(content) }
       cache.add(this.#id, batch, content.length, use)

@@ -21,7 +21,7 @@ export interface PendingAppend {
   readonly stream: number
   readonly name: string
   /** A batch, as block.ts writes it. */
-  readonly content: Uint8Array
+  readonly content: Uint8Array<ArrayBuffer>
   readonly writer: { readonly id: string; readonly seq: bigint } | undefined
   readonly at: number
 }

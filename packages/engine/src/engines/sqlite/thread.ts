@@ -8,6 +8,7 @@ import { isMillraceError, type MillraceError } from '@millrace/sdk/errors'
 import { type Answer, Answers, type Fault, faultOf } from './answers.ts'
 import type { Question } from './key-index/key-index.ts'
 import { FindService } from './key-index/service.ts'
+import { SpareMemory } from './spare-memory.ts'
 import { type AppendDone, LogStore, type PendingAppend } from './store.ts'
 
 type Method = Exclude<keyof LogStore, 'append' | 'blocks' | 'purge'>
@@ -53,10 +54,12 @@ class Commits {
     } catch (e) {
       fault = faultOf(e)
     }
-    group.forEach(({ id }, i) => {
+    group.forEach(({ id, pending }, i) => {
       const result = done?.[i]
+      const { buffer } = pending.content
       if (fault !== undefined) this.#answers.addFault(id, fault)
       else if (isMillraceError(result)) this.#answers.addFault(id, faultOf(result))
+      else if (SpareMemory.isWorth(buffer)) this.#answers.addWithSpare(id, result, buffer)
       else this.#answers.add(id, result)
     })
   }
