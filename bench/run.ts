@@ -11,10 +11,18 @@ import { makeData } from './data.ts'
 import { type Claim, measure, type Result, rate, type Scenario } from './harness.ts'
 import { loadScenario, scenarioNames } from './scenarios/index.ts'
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { records: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '3' } },
-})
+const readArguments = () => {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { records: { type: 'string', default: '500000' }, rounds: { type: 'string', default: '3' } },
+    })
+  } catch {
+    console.error(`usage: npm run bench -- [NAME…] [--records N] [--rounds N]; there are: ${scenarioNames.join(', ')}`)
+    return process.exit(64)
+  }
+}
+const { values, positionals } = readArguments()
 const wanted = scenarioNames.filter((name) => positionals.length === 0 || positionals.includes(name))
 if (wanted.length === 0) {
   console.error(`no such scenario; there are: ${scenarioNames.join(', ')}`)
