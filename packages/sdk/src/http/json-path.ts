@@ -30,10 +30,17 @@ export const valueAt = (value: Json | undefined, path: JsonPath): Json | undefin
   return v
 }
 
-/** The object with `value` at the place; objects that are missing on the way are made. */
-export const withValueAt = (object: JsonObject, [first, ...rest]: JsonPath, value: Json): JsonObject => {
-  if (first === undefined) return object
-  if (rest.length === 0) return { ...object, [first]: value }
-  const inner = object[first]
-  return { ...object, [first]: withValueAt(isObject(inner ?? null) ? (inner as JsonObject) : {}, rest, value) }
+/** The object with `value` at the place; objects that are missing on the way are made. A number names an item of an array that is there. */
+export const withValueAt = (object: JsonObject, path: JsonPath, value: Json): JsonObject =>
+  path.length === 0 ? object : (withValue(object, path, value) as JsonObject)
+
+const withValue = (before: Json | undefined, [first, ...rest]: JsonPath, value: Json): Json => {
+  if (first === undefined) return value
+  if (Array.isArray(before) && /^\d{1,6}$/.test(first)) {
+    const items = [...(before as readonly Json[])]
+    items[Math.min(Number(first), items.length)] = withValue(items[Number(first)], rest, value)
+    return items
+  }
+  const object = before !== undefined && isObject(before) ? before : {}
+  return { ...object, [first]: withValue(Object.hasOwn(object, first) ? object[first] : undefined, rest, value) }
 }

@@ -4,7 +4,7 @@ import { isMillraceError, type MillraceError } from '../errors/error.ts'
 import { encodeJson, type Json } from '../message/json.ts'
 import { fakeClock, sendJson, startHttpServer } from '../testing/http-server.ts'
 import { httpClient } from './client.ts'
-import { jsonPath, valueAt } from './json-path.ts'
+import { jsonPath, valueAt, withValueAt } from './json-path.ts'
 import { statedLimit } from './limits.ts'
 import { nextLink } from './link-header.ts'
 import { type PagePosition, type PageStyle, type PagesRequest, pages } from './pages.ts'
@@ -135,6 +135,17 @@ test('a parameter in a body may stand deep in it, and what is there is kept', as
   const body = { query: 'query ($after: Int) { nodes }', variables: { of: 'ann' } }
   const { ids: found } = await all(client, { path: '/graphql', body, pages: style, recordsAt: 'data.nodes' })
   assert.deepEqual(found, expected)
+})
+
+test('a value is put into a body where it stands, also in a list, and nothing beside it is touched', () => {
+  const body = { filters: [{ field: 'at', value: null }, 5], size: 1 }
+  const at = (path: string): Json => withValueAt(body, jsonPath(path), 7)
+  assert.deepEqual(at('filters.0.value'), { filters: [{ field: 'at', value: 7 }, 5], size: 1 })
+  assert.deepEqual(at('filters.9.value'), { filters: [...body.filters, { value: 7 }], size: 1 })
+  assert.deepEqual(at('page.after'), { ...body, page: { after: 7 } })
+  assert.deepEqual(at('/size'), { ...body, size: 7 })
+  assert.equal(encodeJson(withValueAt({}, ['__proto__', 'x'], 7)), '{"__proto__":{"x":7}}')
+  assert.deepEqual(body, { filters: [{ field: 'at', value: null }, 5], size: 1 })
 })
 
 test('an answer of 200 that tells errors is a refusal, and its words are not told', async () => {
