@@ -92,7 +92,11 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
   const opened = async () => {
     const clock = new TestClock()
     const engine = await options.make(clock.now)
-    const log = await engine.create(s)
+    const log = await engine.create(s).catch(async (error: unknown) => {
+      // An engine that stays open would keep the whole file from ending.
+      await engine[Symbol.asyncDispose]()
+      throw error
+    })
     return { clock, engine, log, [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose]() }
   }
 

@@ -3,6 +3,7 @@
  * streams at once.
  */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
 import { MillraceError } from '@millrace/sdk/errors'
 import { brokerUrlProblem } from '@millrace/sdk/amqp'
 import { StreamEngine } from '../../stream-engine.ts'
@@ -17,6 +18,8 @@ import type { Shared } from './shared.ts'
 /** Bytes of the newest records of all streams that are kept in memory for followers. */
 const recentBytes = 32 * 1024 * 1024
 const defaultTimeoutMs = 60_000
+/** How long it is waited before a stream that is not there is called unknown. */
+const unsureMs = 50
 /** A segment is what the broker drops at once: smaller ones where a stream is to be small. */
 const [smallestSegment, largestSegment] = [1024 * 1024, 256 * 1024 * 1024]
 
@@ -115,8 +118,7 @@ export class RabbitEngine extends StreamEngine {
   }
 
   protected override async doOpen(name: StreamName): Promise<StreamLog> {
-    await this.#shared.registry.sync()
-    return this.#logOf(name, this.#find(name))
+    return this.#logOf(name, await this.#find(name))
   }
 
   protected override async *doList(): AsyncGenerator<StreamName, void, undefined> {
@@ -125,8 +127,7 @@ export class RabbitEngine extends StreamEngine {
   }
 
   protected override async doDrop(name: StreamName): Promise<void> {
-    await this.#shared.registry.sync()
-    const entry = this.#find(name)
+    const entry = await this.#find(name)
     await this.#shared.registry.drop(entry.id)
     await this.#remove(entry)
   }
@@ -136,8 +137,15 @@ export class RabbitEngine extends StreamEngine {
     await this.#shared.link.close()
   }
 
-  #find(name: StreamName): StreamEntry {
-    const entry = this.#shared.registry.find(name)
+  async #find(name: StreamName): Promise<StreamEntry> {
+    const { registry } = this.#shared
+    await registry.sync()
+    if (registry.find(name) === undefined) {
+      // What somebody else made just now is confirmed a little before the broker hands it out.
+      await pause(unsureMs)
+      await registry.sync()
+    }
+    const entry = registry.find(name)
     if (entry === undefined) throw new MillraceError('STREAM_UNKNOWN', { stream: name })
     return entry
   }

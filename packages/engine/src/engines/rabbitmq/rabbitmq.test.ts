@@ -5,6 +5,7 @@ import { cuttable, findBroker, freePort } from '@millrace/sdk/testing'
 import { RecordBatch } from '../../record-batch.ts'
 import type { StreamLog } from '../../stream-log.ts'
 import { offset, streamName } from '../../types.ts'
+import { Cursor } from './cursor.ts'
 import { RabbitEngine } from './index.ts'
 import { TestEngines } from './testing/brokers.ts'
 import { type Block, decodeEntry, type Entry, encodeEntry } from './wire.ts'
@@ -45,6 +46,16 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
     await channel.basicPublish({ routingKey: queue, durable: true, mandatory: true }, body)
     await channel.close()
   }
+
+  it('makes a stream where the broker confirms a note before it hands it out', { timeout: 60_000 }, async (t) => {
+    const prefix = engines.prefix()
+    await using engine = await engines.open({ prefix })
+    // Who asks whether that was all is told yes, whatever is still to come.
+    t.mock.method(Cursor.prototype, 'isAtEnd', () => Promise.resolve(true))
+    for (let i = 0; i < 20; i++) await engine.create(streamName(`s${i}`))
+    t.mock.restoreAll()
+    assert.equal((await Array.fromAsync(engine.list())).length, 20)
+  })
 
   it('is appended to by several engines in turn, each writer in its order', { timeout: 60_000 }, async () => {
     const prefix = engines.prefix()

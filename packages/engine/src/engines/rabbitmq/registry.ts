@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Channel } from 'rabbitmq-client'
 import { MillraceError } from '@millrace/sdk/errors'
@@ -51,6 +52,8 @@ export class Registry {
   readonly #byId = new Map<string, StreamEntry>()
   readonly #byName = new Map<string, string>()
   readonly #gone = new Set<string>()
+  /** Marks of notes of our own that were not read yet. */
+  readonly #awaited = new Set<string>()
   readonly #closing = new AbortController()
   #onChange = (_id: string): void => {}
   #notes = 0
@@ -116,6 +119,7 @@ export class Registry {
       this.#notes++
       const note = JSON.parse(delivery.body.toString()) as Note
       this.#take(note)
+      if (delivery.id !== undefined) this.#awaited.delete(delivery.id)
       this.#onChange('drop' in note ? note.drop : note.put.id)
     }
   }
@@ -188,25 +192,49 @@ export class Registry {
     this.#notes = this.#byId.size
   }
 
-  /** A note that was noted twice says nothing else. */
+  /**
+   * A note that was noted twice says nothing else. It ends when the last one came back to us: the broker confirms what it stored a little
+   * before it hands it out, so to read up to the end may miss it.
+   */
   async #write(notes: readonly Note[]): Promise<void> {
+    if (notes.length === 0) return
     const end = performance.now() + this.#timeoutMs
-    for (;;) {
-      try {
-        await this.#link.with((channel) => this.#publish(channel, notes))
-        break
-      } catch (error) {
-        if (isLasting(error) || performance.now() > end) throw brokerError(error, this.#link.where)
-        await pause(retryMs)
+    const mark = randomBytes(8).toString('hex')
+    this.#awaited.add(mark)
+    try {
+      for (;;) {
+        try {
+          await this.#link.with((channel) => this.#publish(channel, notes, mark))
+          break
+        } catch (error) {
+          if (isLasting(error) || performance.now() > end) throw brokerError(error, this.#link.where)
+          await pause(retryMs)
+        }
       }
+      await this.sync()
+      while (this.#awaited.has(mark) && !this.#closing.signal.aborted) {
+        if (performance.now() > end) throw this.#silent()
+        await this.#cursor.wait(this.#closing.signal, retryMs)
+        this.#takeAll()
+      }
+    } finally {
+      this.#awaited.delete(mark)
     }
-    await this.sync()
   }
 
-  async #publish(channel: Channel, notes: readonly Note[]): Promise<void> {
+  #silent(): MillraceError {
+    return new MillraceError('LOG_UNAVAILABLE', { what: this.#link.where, why: `queue ${this.#queue} sends nothing` })
+  }
+
+  async #publish(channel: Channel, notes: readonly Note[], mark: string): Promise<void> {
     await channel.confirmSelect()
     const envelope = { routingKey: this.#queue, durable: true, mandatory: true }
-    await Promise.all(notes.map((note) => channel.basicPublish(envelope, Buffer.from(JSON.stringify(note)))))
+    const last = { ...envelope, messageId: mark }
+    await Promise.all(
+      notes.map((note, i) =>
+        channel.basicPublish(i === notes.length - 1 ? last : envelope, Buffer.from(JSON.stringify(note))),
+      ),
+    )
   }
 
   async close(): Promise<void> {
