@@ -6,8 +6,12 @@ export interface Manifest {
   readonly license?: string
   readonly exports?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
   readonly [key: string]: unknown
 }
+
+/** Libraries of many small files that nearly every start needs: their code is taken into ours, and they are no dependencies then. */
+export const takenIn: readonly string[] = ['commander', 'csv-parse', 'yaml']
 
 const compiled = (source: string): string => source.replace(/^\.\/src\//, './dist/').replace(/\.ts$/, '')
 
@@ -41,13 +45,17 @@ export const packedManifest = (cli: Manifest, bundled: readonly Manifest[]): Rea
     engines: { node: '>=24' },
     files: ['bin', 'dist', 'CHANGELOG.md'],
     exports: packedExports(exports),
-    dependencies: Object.fromEntries(Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1))),
+    dependencies: Object.fromEntries(
+      Object.entries(all)
+        .filter(([name]) => !takenIn.includes(name))
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    ),
     bundleDependencies: bundled.map((one) => one.name),
   }
 }
 
-/** Compiled code as it is packed: no maps of sources that are not there, declarations that import what is there. */
-export const packedCode = (text: string, file: string): string => {
-  const plain = text.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, '\n')
-  return file.endsWith('.d.ts') ? plain.replaceAll(/((?:from|import\()\s*["']\.[^"']*)\.ts(["'])/g, '$1.js$2') : plain
-}
+/** Declarations as they are packed: no maps of sources that are not there, imports of what is there. */
+export const packedDeclarations = (text: string): string =>
+  text
+    .replace(/\n?\/\/# sourceMappingURL=.*\s*$/, '\n')
+    .replaceAll(/((?:from|import\()\s*["']\.[^"']*)\.ts(["'])/g, '$1.js$2')

@@ -1,6 +1,7 @@
 /** Packs `millrace`, installs it in an empty folder elsewhere, without the network, and uses it. */
 import assert from 'node:assert/strict'
-import { execFile, execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -133,6 +134,44 @@ describe('the packed millrace', { skip }, () => {
     const ran = run(['run', '--from', 'hello', '--from.count', '3', '--to', 'sqlite', '--to.path', 'run.db'])
     assert.equal(ran.status, 0, ran.stderr)
     assert.ok(existsSync(join(folder, '.millrace/millrace.db')))
+  })
+
+  it('runs a connector of somebody else, with the very classes that it imports', () => {
+    writeFileSync(
+      join(folder, 'refusing.mjs'),
+      `import { defineStreamer, MillraceError } from 'millrace'
+export default defineStreamer({
+  name: 'refusing', doc: 'Refuses.', config: {},
+  substreams: () => { throw new MillraceError('CONFIG_INVALID', { what: 'refusing', problems: ['as it should'], fix: 'Nothing.' }) },
+})\n`,
+    )
+    const done = run(['streamer', './refusing.mjs', 'sync'])
+    assert.match(done.stderr, /as it should.*CONFIG_INVALID/s)
+    assert.notEqual(done.status, 70, done.stderr)
+  })
+
+  it('keeps and shares streams, with the threads that a manager works in', { timeout: 60_000 }, async () => {
+    const program = join(folder, 'node_modules/millrace/bin/millrace.mjs')
+    const manager = spawn(process.execPath, [program, 'up', '--listen', '127.0.0.1:0'], {
+      cwd: folder,
+      env: cleanEnvironment(),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      const ready = await Promise.race([once(manager.stdout, 'data'), once(manager, 'exit')])
+      assert.match(String(ready[0]), /ready at http/)
+      for (const [args, input] of [
+        [['streams', 'create', 'packed'], ''],
+        [['publish', 'packed'], '{"n":1}\n{"n":2}\n'],
+      ] as const) {
+        const done = run(args, input)
+        assert.equal(done.status, 0, done.stderr)
+      }
+      const read = run(['consume', 'packed', '--from', 'first'])
+      assert.equal(read.stdout, '{"n":1}\n{"n":2}\n', read.stderr)
+    } finally {
+      if (manager.exitCode === null && manager.kill('SIGTERM')) await once(manager, 'exit')
+    }
   })
 
   it('says under an older Node what is needed, and is started again by a newer one beside it', () => {

@@ -2,8 +2,8 @@
  * Finds the command, runs it and ends with its exit code. What every call pays for is here, so this file imports
  * nothing but the table of commands; parsing, colours and the rest come with the command itself.
  */
-import { readFileSync } from 'node:fs'
 import './command/handed-over.ts'
+import { version } from './command/version.ts'
 import { aliases, type CommandEntry, commandTable, groupDefaults, groups } from './commands/table.ts'
 
 /** Runs millrace with these arguments and ends the process. Never rejects. */
@@ -85,10 +85,6 @@ const find = (argv: readonly string[]): Found => {
 }
 
 const topWords = (): readonly string[] => [...new Set(commandTable.map((c) => c.path.split(' ')[0] as string))]
-
-export const version = (): string =>
-  (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { readonly version: string })
-    .version
 
 const overview = (entries: readonly CommandEntry[]): string => {
   const whole = entries.length === commandTable.length

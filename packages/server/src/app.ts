@@ -145,10 +145,7 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
     version: options.version,
     bodyIdleMs: limits.bodyIdleMs,
     loadCompile: async () => (await import('./schemas/json-schema.ts')).jsonSchemaCheck,
-    thread: new URL(
-      import.meta.url.endsWith('.ts') ? './stitch-import-thread.ts' : './stitch-import-thread.js',
-      import.meta.url,
-    ),
+    thread: new URL(import.meta.resolve('@millrace/server/stitch-import-thread')),
   })
   await listen(app, address)
   const url = urlOf(app, address.host, tls !== undefined)

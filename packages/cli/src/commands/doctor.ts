@@ -9,7 +9,7 @@ import { findProject, readProject } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
 import type { Finding } from '../doctor/finding.ts'
 import { managerFindings } from '../doctor/manager.ts'
-import { version } from '../main.ts'
+import { version } from '../command/version.ts'
 import { openProjectStore } from '../project/store.ts'
 import { size } from '../terminal/format.ts'
 

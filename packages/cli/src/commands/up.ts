@@ -2,7 +2,7 @@ import { MillraceError } from '@millrace/sdk'
 import { defaultListen, startManager } from '@millrace/server'
 import type { CommandSource } from '../command/definition.ts'
 import { listenForStop } from '../command/stop-signals.ts'
-import { version } from '../main.ts'
+import { version } from '../command/version.ts'
 import { storeFolder } from '../project/store.ts'
 
 export const command: CommandSource = {

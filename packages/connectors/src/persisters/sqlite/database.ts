@@ -45,7 +45,7 @@ export class SqliteDatabase implements SqlDatabase {
    */
   static async open(path: string, access: 'write' | 'read'): Promise<SqliteDatabase> {
     checkFile(path)
-    const file = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
+    const file = new URL(import.meta.resolve('@millrace/connectors/sqlite-thread'))
     const worker = new Worker(file, { workerData: { path, access }, stdout: false, stderr: false })
     const db = new SqliteDatabase(path, worker)
     try {

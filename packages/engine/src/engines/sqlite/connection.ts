@@ -74,7 +74,7 @@ export class Connection implements Asked {
 
   private constructor(path: string, access: Access) {
     this.#path = path
-    const file = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
+    const file = new URL(import.meta.resolve('@millrace/engine/sqlite-thread'))
     this.#worker = new Worker(file, { workerData: { path, access } })
     this.#exited = once(this.#worker, 'exit')
     this.#worker.on('message', (answers: readonly Answer[]) => {

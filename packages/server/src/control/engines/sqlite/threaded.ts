@@ -23,7 +23,7 @@ class Writer {
 
   constructor(path: string) {
     this.#path = path
-    const file = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
+    const file = new URL(import.meta.resolve('@millrace/server/control-thread'))
     this.#worker = new Worker(file, { workerData: { path } })
     this.#exited = once(this.#worker, 'exit')
     this.#worker.on('message', (answer: Answer) => this.#take(answer))
