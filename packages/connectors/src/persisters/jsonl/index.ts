@@ -21,7 +21,8 @@ class JsonlSession implements PersisterSession {
   readonly #folder: OutputFolder
   readonly #spool: Spool
   /** Whose lines stand in the spool, and how many. */
-  #filling: { readonly file: OutputFile; readonly lines: number } | undefined
+  #filling: OutputFile | undefined
+  #lines = 0
 
   constructor(path: string, folder: OutputFolder) {
     this.#path = path
@@ -40,8 +41,7 @@ class JsonlSession implements PersisterSession {
   }
 
   async write(substream: string, records: readonly RecordMessage[]): Promise<void> {
-    const file = await this.#file(substream)
-    await this.#spill()
+    const file = await this.#fill(substream)
     const spool = this.#spool
     let { buffer, at } = spool
     let lines = 0
@@ -49,8 +49,7 @@ class JsonlSession implements PersisterSession {
       const size = record.size
       if (at + size >= buffer.length) {
         spool.at = at
-        await spool.spill(file, lines)
-        await spool.makeRoom(size + 1)
+        await this.#room(file, lines, size + 1)
         ;({ buffer, at } = spool)
         lines = 0
       }
@@ -60,30 +59,47 @@ class JsonlSession implements PersisterSession {
       lines++
     }
     spool.at = at
-    await spool.spill(file, lines)
-    await spool.shrink()
+    this.#lines += lines
   }
 
-  /** What is already as it stands in the file. It stays in the spool until that is full: a block may be small. */
+  /** What is already as it stands in the file. */
   async writeLines(substream: string, lines: RecordLines): Promise<void> {
-    const file = await this.#file(substream)
-    if (this.#filling?.file !== file) await this.#spill()
+    const file = await this.#fill(substream)
     const { bytes, count } = lines
     const spool = this.#spool
-    if (spool.at + bytes.length > spool.buffer.length) {
-      await this.#spill()
-      await spool.makeRoom(bytes.length)
-    }
+    if (spool.at + bytes.length > spool.buffer.length) await this.#room(file, 0, bytes.length)
     bytes.copy(spool.buffer, spool.at)
     spool.at += bytes.length
-    this.#filling = { file, lines: (this.#filling?.lines ?? 0) + count }
+    this.#lines += count
   }
 
-  /** Hands over what `writeLines` left in the spool. */
+  /**
+   * The file whose lines are filled in from now on. They stay in the spool until that is full: pieces of a pipe are small, and a
+   * write of each would be waited for as long as one of a megabyte.
+   */
+  async #fill(substream: string): Promise<OutputFile> {
+    const file = await this.#file(substream)
+    if (this.#filling !== file) {
+      await this.#spill()
+      this.#filling = file
+    }
+    return file
+  }
+
+  /** Hands over what is filled in, `more` lines beside those that were counted, and makes room for so many bytes. */
+  async #room(file: OutputFile, more: number, bytes: number): Promise<void> {
+    this.#lines += more
+    await this.#spill()
+    this.#filling = file
+    await this.#spool.makeRoom(bytes)
+  }
+
   async #spill(): Promise<void> {
-    if (this.#filling === undefined) return
-    const { file, lines } = this.#filling
+    const file = this.#filling
+    if (file === undefined) return
+    const lines = this.#lines
     this.#filling = undefined
+    this.#lines = 0
     await this.#spool.spill(file, lines)
     await this.#spool.shrink()
   }
