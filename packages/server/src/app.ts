@@ -11,7 +11,7 @@ import { Tails } from './api/follow/tails.ts'
 import { deadLetterBody, pushBody } from './api/subscriptions/bodies.ts'
 import { addStitchImport } from './compat/stitch-import/index.ts'
 import { addStreamDuo } from './compat/streamduo/index.ts'
-import type { ControlPlane } from './control/control-plane.ts'
+import { auditStep, type ControlPlane } from './control/control-plane.ts'
 import { controlFile, openSqliteControlPlane } from './control/engines/sqlite/index.ts'
 import { type Principal, scopes } from './domain/access.ts'
 import { type Random, uuidv7 } from './domain/ids.ts'
@@ -40,6 +40,8 @@ export interface ManagerOptions {
   readonly limits?: Partial<Limits> | undefined
   /** Subscriptions may push to addresses that are not of the public internet, and without TLS. */
   readonly privateWebhooks?: boolean | undefined
+  /** Lines of the audit log are forgotten after so many days; left out: never. */
+  readonly auditDays?: number | undefined
   readonly version: string
   readonly log: Logger
   readonly now?: (() => Date) | undefined
@@ -57,6 +59,7 @@ export const defaultListen = '127.0.0.1:4480'
 /** How long requests that were begun may take when the manager stops. */
 const stopMs = 5_000
 const sweepMs = 60_000
+const dayMs = 86_400_000
 
 /**
  * Starts a manager; it is ready when this resolves. Throws MANAGER_RUNNING, MANAGER_NOT_STARTED, and what its control plane and log
@@ -151,9 +154,20 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   const url = urlOf(app, address.host, tls !== undefined)
   folder.leaveNote({ url, token: localToken, pid: process.pid, startedAt: now().toISOString() })
 
-  const sweep = setInterval(() => {
-    control.sweep(now()).catch((e: unknown) => options.log.warn('could not sweep', { why: String(e) }))
-  }, sweepMs)
+  const sweepAll = async (): Promise<void> => {
+    await control.sweep(now())
+    const { auditDays } = options
+    if (auditDays === undefined) return
+    const before = new Date(now().getTime() - auditDays * dayMs)
+    while ((await control.audit.forgetBefore(before)) === auditStep);
+  }
+  const sweepNow = (): void => {
+    sweepAll().catch((e: unknown) => {
+      if (!closing.signal.aborted) options.log.warn('could not sweep', { why: String(e) })
+    })
+  }
+  const sweep = setInterval(sweepNow, sweepMs)
+  sweepNow()
   sweep.unref()
   const held = opened.move()
   let closed: Promise<void> | undefined

@@ -29,9 +29,9 @@ export class OptionValues {
     return value === undefined ? [] : Array.isArray(value) ? value.map(String) : [String(value)]
   }
 
-  /** A whole number of at least `min`. Throws COMMAND_USAGE. */
-  whole(name: string, min: number = 0): number | undefined {
-    const text = this.text(name)
+  /** A whole number of at least `min`; `otherwise` is taken where the option is not given. Throws COMMAND_USAGE. */
+  whole(name: string, min: number = 0, otherwise?: string): number | undefined {
+    const text = this.text(name) ?? otherwise
     if (text === undefined) return undefined
     const n = Number(text)
     if (text.trim() === '' || !Number.isSafeInteger(n) || n < min)

@@ -17,6 +17,10 @@ export const command: CommandSource = {
     { flags: '--tls-cert <file>', doc: 'certificate, PEM: serve https (MILLRACE_TLS_CERT)' },
     { flags: '--tls-key <file>', doc: 'its key, PEM (MILLRACE_TLS_KEY)' },
     {
+      flags: '--audit-days <n>',
+      doc: 'forget lines of the audit log after so many days (default: never; MILLRACE_AUDIT_DAYS)',
+    },
+    {
       flags: '--private-webhooks',
       doc: 'subscriptions may push to addresses of this machine and its network, and by http (MILLRACE_PRIVATE_WEBHOOKS)',
     },
@@ -44,6 +48,7 @@ export const command: CommandSource = {
       controlUrl: options.text('control-url') ?? env['MILLRACE_CONTROL_URL'],
       logUrl: options.text('log-url') ?? env['MILLRACE_LOG_URL'],
       tls: cert === undefined || key === undefined ? undefined : { certFile: cert, keyFile: key },
+      auditDays: options.whole('audit-days', 1, env['MILLRACE_AUDIT_DAYS']),
       privateWebhooks: options.flag('private-webhooks') || /^(1|true)$/i.test(env['MILLRACE_PRIVATE_WEBHOOKS'] ?? ''),
       version: version(),
       log: context.log,

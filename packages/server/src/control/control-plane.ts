@@ -274,7 +274,12 @@ export interface AuditPlane {
   append(act: Act, lines: readonly NewAuditLine[]): Promise<void>
   /** Newest first. */
   list(query: AuditQuery): Promise<Page<AuditLine>>
+  /** Forgets the oldest lines, as far as they are from before a time: at most {@link auditStep}. Answers how many. */
+  forgetBefore(time: Date): Promise<number>
 }
+
+/** So many lines of the audit log are forgotten in one step, that others need not wait long. */
+export const auditStep = 10_000
 
 /** Open until it is disposed; that waits for what was begun. Then every method throws CONTROL_UNAVAILABLE. */
 export interface ControlPlane extends AsyncDisposable {

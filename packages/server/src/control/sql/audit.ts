@@ -1,6 +1,6 @@
 import type { JsonObject } from '@millrace/sdk'
 import type { Doer } from '../../domain/access.ts'
-import type { AuditPlane } from '../control-plane.ts'
+import { type AuditPlane, auditStep } from '../control-plane.ts'
 import type { Act, AuditLine, AuditQuery, NewAuditLine, Page } from '../types.ts'
 import { limitOf, note, numberCursor, pageOf } from './page.ts'
 import { big, optionalText, type Param, type Row, type Sql, text, time } from './sql.ts'
@@ -25,6 +25,16 @@ export class SqlAudit implements AuditPlane {
   async append(act: Act, lines: readonly NewAuditLine[]): Promise<void> {
     await this.#sql.write(async (tx) => {
       for (const line of lines) await note(tx, act, line)
+    })
+  }
+
+  async forgetBefore(before: Date): Promise<number> {
+    return await this.#sql.write(async (tx) => {
+      // By their order, which has an index: in an old log the first lines are the old ones.
+      const oldest = await tx.all('select seq, at from audit order by seq limit ?', auditStep)
+      const kept = oldest.findIndex((row) => time(row, 'at') >= before)
+      const last = kept < 0 ? oldest.at(-1) : oldest[kept - 1]
+      return last === undefined ? 0 : await tx.run('delete from audit where seq <= ?', big(last, 'seq'))
     })
   }
 

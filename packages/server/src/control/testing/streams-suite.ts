@@ -216,5 +216,8 @@ export const streamsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.deepEqual(seen((await walk({ by })).items), [4, 2, 0])
     assert.deepEqual(seen((await walk({ by, streamId: 's2' })).items), [2])
     await assert.rejects(plane.audit.list({ after: "1' or '1'='1" }), code('CONTROL_ARGUMENT'))
+    assert.deepEqual([await plane.audit.forgetBefore(second(0)), await plane.audit.forgetBefore(second(4))], [0, 4])
+    assert.deepEqual(seen((await walk({})).items), [5, 4])
+    assert.deepEqual([await plane.audit.forgetBefore(second(99)), await plane.audit.forgetBefore(second(99))], [2, 0])
   })
 }

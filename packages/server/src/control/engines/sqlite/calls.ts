@@ -30,5 +30,5 @@ export const writes: Writes = {
   subscriptions: ['create', 'update', 'hold', 'note', 'remove'],
   tokens: ['signingKey', 'rotate', 'secret', 'revoke', 'revokeAll'],
   idempotency: ['begin', 'finish', 'abandon'],
-  audit: ['append'],
+  audit: ['append', 'forgetBefore'],
 }
