@@ -81,6 +81,25 @@ describe('the manager on the command line', () => {
     assert.equal(await good(['consume', 'once']), '1\n2\n3\n')
   })
 
+  it('and where they are more than is read before the manager says how many it has', async () => {
+    await good(['streams', 'create', 'many'])
+    // More than a publisher holds: most of it is read when the number is known.
+    const lines = Array.from({ length: 30_000 }, (_, i) => `{"n":${i},"note":"${'x'.repeat(500)}"}`)
+    const name = join(folder.path, 'many.jsonl')
+    for (const [count, more] of [
+      [20_000, 20_000],
+      [20_000, 0],
+      [30_000, 10_000],
+      [5, 0],
+    ] as const) {
+      writeFileSync(name, `${lines.slice(0, count).join('\n')}\n`)
+      const said = JSON.parse(await good(['publish', 'many', '--file', 'many.jsonl', '--writer', 'import-8', '--json']))
+      assert.deepEqual([said.records, more === 0], [count, said.next === undefined], JSON.stringify(said))
+    }
+    const { next } = JSON.parse(await good(['streams', 'show', 'many', '--json'])) as { readonly next: number }
+    assert.equal(next, 30_000)
+  })
+
   it('grants a partner what a partner may, and takes it away', async () => {
     await good(['streams', 'create', 'shared'])
     await good(['publish', 'shared', '{"a":1}'])

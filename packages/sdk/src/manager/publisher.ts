@@ -71,6 +71,8 @@ class Publisher {
   #unacknowledged: Pending[] = []
   #bytes = 0
   #acknowledged = 0
+  /** Lines that the source gave. A writer that returns may have published some of them before they are given again. */
+  #given = 0
   #next: number | undefined
   #isFinished = false
   #connection: Connection | undefined
@@ -94,7 +96,7 @@ class Publisher {
     await sending
     const failed = await fed
     if (failed !== undefined) throw failed.e
-    return { lines: this.#acknowledged, next: this.#next }
+    return { lines: this.#durable, next: this.#next }
   }
 
   async #feed(blocks: AsyncIterable<Uint8Array>): Promise<void> {
@@ -102,10 +104,11 @@ class Publisher {
     try {
       for await (const block of blocks) {
         if (this.#isFinished) return
-        const pending = { bytes: block, lines: countLines(block) }
-        this.#unacknowledged.push(pending)
-        this.#bytes += block.length
-        this.#connection?.send(block)
+        const left = this.#unpublished(block)
+        if (left === undefined) continue
+        this.#unacknowledged.push(left)
+        this.#bytes += left.bytes.length
+        this.#connection?.send(left.bytes)
         while (this.#bytes > max && !this.#isFinished)
           await new Promise<void>((resolve) => {
             this.#wake = resolve
@@ -118,6 +121,21 @@ class Publisher {
       this.#connection?.end()
       throw e
     }
+  }
+
+  /** What of a block the stream has not got yet, as far as that is known. */
+  #unpublished(block: Uint8Array): Pending | undefined {
+    const lines = countLines(block)
+    const there = Math.min(lines, Math.max(0, this.#acknowledged - this.#given))
+    this.#given += lines
+    if (there === 0) return { bytes: block, lines }
+    this.#options.onDurable?.(this.#durable)
+    return there === lines ? undefined : { bytes: block.subarray(behind(block, there)), lines: lines - there }
+  }
+
+  /** Of the lines that were given, those that are in the stream. */
+  get #durable(): number {
+    return Math.min(this.#acknowledged, this.#given)
   }
 
   async #keepSending(): Promise<void> {
@@ -176,7 +194,7 @@ class Publisher {
     })
   }
 
-  /** So many lines are in the stream. */
+  /** So many lines are in the stream; those of them that were not given yet are left out when they are. */
   #settle(lines: number): void {
     let left = lines - this.#acknowledged
     if (left <= 0) return
@@ -194,7 +212,7 @@ class Publisher {
       this.#bytes -= first.bytes.length
       left -= first.lines
     }
-    this.#options.onDurable?.(this.#acknowledged)
+    this.#options.onDurable?.(this.#durable)
     this.#wake()
   }
 }
