@@ -81,6 +81,13 @@ describe('the manager on the command line', () => {
     assert.equal(await good(['consume', 'once']), '1\n2\n3\n')
   })
 
+  it('lets go of what is beyond the retention of a stream, by itself', { timeout: 60_000 }, async () => {
+    await good(['streams', 'create', 'limited', '--max-records', '2'])
+    for (const i of [1, 2, 3, 4]) await good(['publish', 'limited', `{"i":${i}}`])
+    while ((await good(['consume', 'limited'])) !== '{"i":3}\n{"i":4}\n')
+      await new Promise((done) => setTimeout(done, 300))
+  })
+
   it('and where they are more than is read before the manager says how many it has', async () => {
     await good(['streams', 'create', 'many'])
     // More than a publisher holds: most of it is read when the number is known.

@@ -1,4 +1,4 @@
-import { MillraceError } from '@millrace/sdk/errors'
+import { isMillraceError, MillraceError } from '@millrace/sdk/errors'
 import type { StreamLog } from './stream-log.ts'
 import type { CreateOptions, EngineSupports, Retention, StreamName } from './types.ts'
 
@@ -41,6 +41,25 @@ export abstract class StreamEngine implements AsyncDisposable {
     await this.doDrop(name)
   }
 
+  /**
+   * Trims of every stream what is beyond its retention ({@link StreamLog.retain}). To be called now and then: nothing is trimmed by itself. What
+   * hinders one stream is told and does not hinder the others.
+   */
+  async retain(now: Date, hindered: (name: StreamName, why: unknown) => void): Promise<void> {
+    this.#mustBeOpen()
+    for await (const name of this.doListLimited()) {
+      if (this.#isClosed) return
+      try {
+        await using log = await this.open(name)
+        await log.retain(now)
+      } catch (e) {
+        // It was dropped meanwhile, or the engine was closed.
+        if (isMillraceError(e) && (e.code === 'STREAM_UNKNOWN' || e.code === 'LOG_CLOSED')) continue
+        hindered(name, e)
+      }
+    }
+  }
+
   #keep(log: StreamLog): StreamLog {
     for (const one of this.#open) if (one.isClosed) this.#open.delete(one)
     this.#open.add(log)
@@ -62,6 +81,8 @@ export abstract class StreamEngine implements AsyncDisposable {
   protected abstract doCreate(name: StreamName, retention: Retention, options: CreateOptions): Promise<StreamLog>
   protected abstract doOpen(name: StreamName): Promise<StreamLog>
   protected abstract doList(): AsyncIterable<StreamName>
+  /** The streams that have a retention, in any order. */
+  protected abstract doListLimited(): AsyncIterable<StreamName>
   protected abstract doDrop(name: StreamName): Promise<void>
   protected abstract doClose(): Promise<void>
 }

@@ -60,6 +60,8 @@ export const defaultListen = '127.0.0.1:4480'
 const stopMs = 5_000
 const sweepMs = 60_000
 const dayMs = 86_400_000
+/** How often it is looked what is beyond the retention of its stream. */
+const retainMs = 10_000
 
 /**
  * Starts a manager; it is ready when this resolves. Throws MANAGER_RUNNING, MANAGER_NOT_STARTED, and what its control plane and log
@@ -169,10 +171,23 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   const sweep = setInterval(sweepNow, sweepMs)
   sweepNow()
   sweep.unref()
+  const hindered = (stream: string, why: unknown): void => {
+    if (!closing.signal.aborted) options.log.warn('could not trim a stream', { stream, why: String(why) })
+  }
+  let isRetaining = false
+  const retainNow = async (): Promise<void> => {
+    if (isRetaining) return
+    isRetaining = true
+    await engine.retain(now(), hindered).catch((e: unknown) => hindered('all', e))
+    isRetaining = false
+  }
+  const retain = setInterval(() => void retainNow(), retainMs)
+  retain.unref()
   const held = opened.move()
   let closed: Promise<void> | undefined
   const close = async (): Promise<void> => {
     clearInterval(sweep)
+    clearInterval(retain)
     closing.abort()
     const timer = setTimeout(() => app.server.closeAllConnections(), stopMs)
     try {

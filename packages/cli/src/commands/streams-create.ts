@@ -10,7 +10,7 @@ export const command: CommandSource = {
     { flags: '--display-name <text>', doc: 'what people call it' },
     { flags: '--description <text>', doc: 'what is in it' },
     { flags: '--content-type <type>', doc: 'of its records (default: application/json)' },
-    { flags: '--max-age <time>', doc: 'records older than this go: 90d, 12h' },
+    { flags: '--max-age <time>', doc: 'records older than this go, within seconds and by whole appends: 90d, 12h' },
     { flags: '--max-bytes <size>', doc: 'the oldest go when there are more bytes: 10GiB' },
     { flags: '--max-records <n>', doc: 'the oldest go when there are more' },
     { flags: '--amqp', doc: 'AMQP programs share it through the exchange streams.NAME (a log in RabbitMQ)' },

@@ -363,6 +363,26 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
       await assert.rejects(t.log.setRetention({ maxBytes: 0 }), code('LOG_ARGUMENT'))
     })
 
+    it('trims all streams that have a retention at once, and no other', async () => {
+      await using t = await opened()
+      const names = ['by-count', 'by-age', 'changed'].map(streamName) as [StreamName, StreamName, StreamName]
+      const limits = [{ maxRecords: 2 }, { maxAgeMs: 2_500 }, {}] as const
+      const logs = await Promise.all(names.map((name, i) => t.engine.create(name, limits[i])))
+      for (let i = 0; i < 4; i++) {
+        for (const log of [t.log, ...logs]) await log.append(batch(`${i}`))
+        t.clock.move(1_000)
+      }
+      await logs[2]?.setRetention({ maxRecords: 1 })
+      const hindered: unknown[] = []
+      await t.engine.retain(t.clock.now(), (...why) => hindered.push(why))
+      assert.deepEqual(hindered, [])
+      const firsts = await Promise.all([t.log, ...logs].map(async (log) => (await log.bounds()).first))
+      assert.deepEqual(firsts, [0n, 2n, 2n, 3n])
+      await t.engine.drop(names[0])
+      await t.engine.retain(t.clock.now(), (...why) => hindered.push(why))
+      assert.deepEqual(hindered, [])
+    })
+
     it('tells when it was made and when its newest record came', async () => {
       await using t = await opened()
       const made = t.clock.now()
@@ -477,6 +497,10 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
         await assert.rejects(t.engine.create(streamName('x')), code('LOG_CLOSED'))
         await assert.rejects(t.engine.open(s), code('LOG_CLOSED'))
         await assert.rejects(t.engine.drop(s), code('LOG_CLOSED'))
+        await assert.rejects(
+          t.engine.retain(new Date(0), () => {}),
+          code('LOG_CLOSED'),
+        )
         await assert.rejects(t.log.append(batch('x')), code('LOG_CLOSED'))
       })
     })

@@ -1,6 +1,7 @@
 /** Streams in the memory of the process: for tests, and for what may be lost. */
 import { MillraceError } from '@millrace/sdk/errors'
 import { cut } from '../../cut.ts'
+import { isLimited } from '../../retention.ts'
 import { RecordBatch } from '../../record-batch.ts'
 import { StreamEngine } from '../../stream-engine.ts'
 import { StreamLog } from '../../stream-log.ts'
@@ -229,6 +230,10 @@ export class MemoryEngine extends StreamEngine {
 
   protected override async *doList(): AsyncGenerator<StreamName, void, undefined> {
     yield* [...this.#streams.values()].map((s) => s.name).toSorted()
+  }
+
+  protected override async *doListLimited(): AsyncGenerator<StreamName, void, undefined> {
+    yield* [...this.#streams.values()].filter((s) => isLimited(s.retention)).map((s) => s.name)
   }
 
   protected override async doDrop(name: StreamName): Promise<void> {

@@ -126,6 +126,11 @@ export class RabbitEngine extends StreamEngine {
     yield* [...this.#shared.registry.names()].toSorted() as StreamName[]
   }
 
+  protected override async *doListLimited(): AsyncGenerator<StreamName, void, undefined> {
+    await this.#shared.registry.sync()
+    yield* this.#shared.registry.limited() as StreamName[]
+  }
+
   protected override async doDrop(name: StreamName): Promise<void> {
     const entry = await this.#find(name)
     await this.#shared.registry.drop(entry.id)

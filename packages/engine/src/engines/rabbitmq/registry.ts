@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Channel } from 'rabbitmq-client'
 import { MillraceError } from '@millrace/sdk/errors'
+import { isLimited } from '../../retention.ts'
 import type { Retention } from '../../types.ts'
 import { Cursor } from './cursor.ts'
 import { brokerError, isLasting, mayPass } from './failures.ts'
@@ -171,6 +172,11 @@ export class Registry {
   /** Streams that stand behind an exchange. */
   exchanged(): readonly StreamEntry[] {
     return [...this.#byId.values()].filter(({ exchange }) => exchange !== undefined)
+  }
+
+  /** The names of those that have a retention. */
+  limited(): readonly string[] {
+    return [...this.#byId.values()].filter(({ retention }) => isLimited(retention)).map(({ name }) => name)
   }
 
   names(): readonly string[] {

@@ -93,6 +93,11 @@ export class SqliteEngine extends StreamEngine {
     }
   }
 
+  protected override async *doListLimited(): AsyncGenerator<StreamName, void, undefined> {
+    // Of the thread that is there anyway: who has no such stream starts no other for the question.
+    yield* (await this.#shared.writing.ask({ do: 'call', method: 'limited', args: [] })) as readonly StreamName[]
+  }
+
   protected override async doDrop(name: StreamName): Promise<void> {
     await this.#shared.writing.ask({ do: 'call', method: 'drop', args: [name] })
     this.#shared.rows.forget()

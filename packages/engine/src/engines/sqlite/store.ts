@@ -159,6 +159,13 @@ export class LogStore {
     ).map((row) => row.name)
   }
 
+  /** Names of streams that have a retention. */
+  limited(): readonly string[] {
+    return this.#all<{ name: string }>(
+      'select name from stream where name is not null and coalesce(max_age_ms, max_bytes, max_records) is not null',
+    ).map((row) => row.name)
+  }
+
   /** Throws STREAM_UNKNOWN. */
   stat(id: number, name: string): StreamRow {
     const row = this.#get<StreamRow>('select * from stream where id = ? and name is not null', id)
