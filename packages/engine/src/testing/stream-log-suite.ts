@@ -374,12 +374,13 @@ export const streamLogSuite = (options: StreamLogSuiteOptions): void => {
       }
       await logs[2]?.setRetention({ maxRecords: 1 })
       const hindered: unknown[] = []
-      await t.engine.retain(t.clock.now(), (...why) => hindered.push(why))
+      const note = (name: StreamName, why: unknown): void => void hindered.push([name, why])
+      await t.engine.retain(t.clock.now(), note)
       assert.deepEqual(hindered, [])
       const firsts = await Promise.all([t.log, ...logs].map(async (log) => (await log.bounds()).first))
       assert.deepEqual(firsts, [0n, 2n, 2n, 3n])
       await t.engine.drop(names[0])
-      await t.engine.retain(t.clock.now(), (...why) => hindered.push(why))
+      await t.engine.retain(t.clock.now(), note)
       assert.deepEqual(hindered, [])
     })
 
