@@ -21,6 +21,7 @@ const orders: JsonObject = {
     code: { type: 'string', maxLength: 12 },
     note: { type: ['null', 'string'] },
     amount: { type: 'number', minimum: -10, maximum: 1e6 },
+    price: { type: ['null', 'number'], multipleOf: 0.01 },
     active: { type: 'boolean' },
     at: { anyOf: [{ type: 'string', format: 'date-time' }, { type: 'null' }] },
     day: { type: ['string', 'null'], format: 'date' },
@@ -46,6 +47,7 @@ const record = (): string =>
     code: pick(['ORD-1', 'naïve', 'say "hi"', 'tab\t', '']),
     note: pick([null, 'x', '東京都 🚚', 'line\nbreak']),
     amount: pick([0, -0.5, 1e5, 12.25, 3]),
+    price: pick([null, 0, 0.07, 19.99, -123456.78, 0.125]),
     active: random() < 0.5,
     at: pick([
       null,

@@ -4,6 +4,7 @@
  */
 import { isObject, type Json, type JsonObject } from '@millrace/sdk'
 import { formats } from './formats.ts'
+import { multipleCheck } from './keywords.ts'
 
 export const STRING = 1
 export const NUMBER = 2
@@ -44,6 +45,9 @@ export interface ByteNode {
   readonly maxLength: number
   readonly minimum: number
   readonly maximum: number
+  /** Whether a number is a multiple of what it must be one of. */
+  readonly isMultiple: ((value: number) => boolean) | undefined
+  /** Whether numbers are bound by any of these. */
   readonly hasBounds: boolean
   readonly properties: ReadonlyMap<string, PropertyNode>
   /** All bits of the required properties. */
@@ -57,7 +61,7 @@ export interface ByteNode {
 const undecided = new Set(
   `$ref $dynamicRef $recursiveRef allOf oneOf not if then else dependentSchemas dependentRequired dependencies prefixItems
   additionalItems unevaluatedItems unevaluatedProperties contains minContains maxContains propertyNames patternProperties
-  minProperties maxProperties minItems maxItems uniqueItems exclusiveMinimum exclusiveMaximum multipleOf minLength pattern const
+  minProperties maxProperties minItems maxItems uniqueItems exclusiveMinimum exclusiveMaximum minLength pattern const
   enum nullable discriminator extends disallow divisibleBy exactMultipleOf exactUniqueItems $data`.split(/\s+/),
 )
 
@@ -76,6 +80,7 @@ const blank: ByteNode = {
   maxLength: Infinity,
   minimum: -Infinity,
   maximum: Infinity,
+  isMultiple: undefined,
   hasBounds: false,
   properties: new Map(),
   required: 0,
@@ -130,6 +135,7 @@ const eitherOf = (a: ByteNode, b: ByteNode): ByteNode => {
     maxLength: text.maxLength,
     minimum: number.minimum,
     maximum: number.maximum,
+    isMultiple: number.isMultiple,
     hasBounds: number.hasBounds,
     properties: object.properties,
     required: object.required,
@@ -146,7 +152,7 @@ const typesOf = (type: Json | undefined): number => {
 }
 
 const plainNode = (schema: JsonObject, keys: readonly string[], depth: number): ByteNode => {
-  const { format, minimum, maximum, maxLength, required, properties, additionalProperties, items } = schema
+  const { format, minimum, maximum, multipleOf, maxLength, required, properties, additionalProperties, items } = schema
   const bound = (v: Json | undefined, none: number): number =>
     v === undefined ? none : typeof v === 'number' ? v : undecidable()
   if (required !== undefined && !(Array.isArray(required) && required.every((r) => typeof r === 'string')))
@@ -175,7 +181,8 @@ const plainNode = (schema: JsonObject, keys: readonly string[], depth: number): 
     maxLength: bound(maxLength, Infinity),
     minimum: bound(minimum, -Infinity),
     maximum: bound(maximum, Infinity),
-    hasBounds: minimum !== undefined || maximum !== undefined,
+    isMultiple: multipleOf === undefined ? undefined : multipleCheck(bound(multipleOf, 0)),
+    hasBounds: minimum !== undefined || maximum !== undefined || multipleOf !== undefined,
     properties: nodes,
     required: (1 << needed.length) - 1,
     others,

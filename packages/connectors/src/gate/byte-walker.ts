@@ -152,7 +152,7 @@ export class ByteWalker {
 
   #isInBounds(node: ByteNode, from: number, to: number): number {
     const n = Number(this.#memory.toString('latin1', from, to))
-    return n >= node.minimum && n <= node.maximum ? 1 : 0
+    return n >= node.minimum && n <= node.maximum && node.isMultiple?.(n) !== false ? 1 : 0
   }
 
   /** The place of the property whose name stands at `from`; 0 where there is none, or where it is not sure which. */

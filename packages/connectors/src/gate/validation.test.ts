@@ -197,6 +197,18 @@ describe('numbers', () => {
     ] as const)
       assert.equal(multipleCheck(step)(value), isMultiple, `${value} of ${step}`)
   })
+  it('of a scale are multiples of it, whatever their digits', () => {
+    for (let scale = 1; scale <= 20; scale++) {
+      const isMultiple = multipleCheck(Number(`1e-${scale}`))
+      for (let i = 1n; i < 400n; i++) {
+        const digits = String(((i * 7_919_263_147_389_871n) % 10n ** (i % 24n)) + i).padStart(scale + 1, '0')
+        const text = `${digits.slice(0, -scale)}.${digits.slice(-scale)}`
+        assert.ok(isMultiple(Number(text)) && isMultiple(-Number(text)), text)
+        const beyond = `0.${digits.slice(-scale)}1`
+        if (scale < 14) assert.ok(!isMultiple(Number(beyond)), beyond)
+      }
+    }
+  })
   it('beyond a double are not refused', () => {
     const record = JSON.parse('{"x":1e999,"y":123456789012345678901234567890}') as JsonObject
     assert.equal(

@@ -1,6 +1,9 @@
 /** How column types follow from JSON Schema and from values, and how they widen. */
 import { Decimal, isObject, type Json, type JsonObject } from '@millrace/sdk'
-import type { ColumnType } from './types.ts'
+import type { ColumnType, Dialect } from './types.ts'
+
+/** What numbers a database has. */
+type NumberKinds = Pick<Dialect, 'exactDecimals' | 'anyDecimals'>
 
 const MAX_REFS = 32
 const INT64_MAX = 2n ** 63n - 1n
@@ -117,10 +120,10 @@ const pointer = (root: JsonObject, path: string): Json | undefined => {
 export const typeOfSchema = (
   schema: Json | undefined,
   root: JsonObject,
-  exactDecimals: boolean,
+  numbers: NumberKinds,
 ): ColumnType | undefined => {
   const types = new Set<ColumnType>()
-  const says = collect(schema, root, exactDecimals, types, 0)
+  const says = collect(schema, root, numbers, types, 0)
   return says ? union([...types]) : 'json'
 }
 
@@ -128,7 +131,7 @@ export const typeOfSchema = (
 const collect = (
   schema: Json | undefined,
   root: JsonObject,
-  exact: boolean,
+  numbers: NumberKinds,
   out: Set<ColumnType>,
   depth: number,
 ): boolean => {
@@ -138,8 +141,8 @@ const collect = (
     const list = Array.isArray(named) ? named : [named]
     for (const name of list) {
       // Draft 3 and some taps put schemas into the list of types.
-      if (isObject(name)) collect(name, root, exact, out, depth + 1)
-      else addNamed(String(name), s, exact, out)
+      if (isObject(name)) collect(name, root, numbers, out, depth + 1)
+      else addNamed(String(name), s, numbers, out)
     }
     return true
   }
@@ -156,7 +159,7 @@ const collect = (
     const branches = s[word]
     if (!Array.isArray(branches) || depth > MAX_REFS) continue
     let all = branches.length > 0
-    for (const branch of branches as readonly Json[]) if (!collect(branch, root, exact, out, depth + 1)) all = false
+    for (const branch of branches as readonly Json[]) if (!collect(branch, root, numbers, out, depth + 1)) all = false
     return all
   }
   if (isObject(s['properties']) || s['items'] !== undefined) {
@@ -170,10 +173,10 @@ const collect = (
   return false
 }
 
-const addNamed = (name: string, s: JsonObject, exact: boolean, out: Set<ColumnType>): void => {
+const addNamed = (name: string, s: JsonObject, numbers: NumberKinds, out: Set<ColumnType>): void => {
   if (name === 'boolean') out.add('boolean')
   else if (name === 'integer') out.add('integer')
-  else if (name === 'number') out.add(numberType(s, exact))
+  else if (name === 'number') out.add(numberType(s, numbers))
   else if (name === 'string') out.add(stringType(s))
   else if (name !== 'null') out.add('json')
 }
@@ -194,11 +197,11 @@ const stringType = (s: JsonObject): ColumnType => {
   }
 }
 
-/** `multipleOf: 0.01` asks for two digits behind the point. */
-const numberType = (s: JsonObject, exact: boolean): ColumnType => {
+/** `multipleOf: 0.01` asks for two digits behind the point, the format `singer.decimal` for any. */
+const numberType = (s: JsonObject, { exactDecimals, anyDecimals }: NumberKinds): ColumnType => {
   const step = s['multipleOf']
-  if (s['format'] === 'singer.decimal') return 'decimal'
-  if (!exact || (typeof step !== 'number' && !(step instanceof Decimal))) return 'float'
+  if (s['format'] === 'singer.decimal') return anyDecimals ? 'decimal' : 'float'
+  if (!exactDecimals || (typeof step !== 'number' && !(step instanceof Decimal))) return 'float'
   const m = /^1(?:e-([0-9]+))?$|^0\.(0*1)$/.exec(String(step))
   if (m === null) return 'float'
   const scale = m[1] !== undefined ? Number(m[1]) : (m[2]?.length ?? 0)

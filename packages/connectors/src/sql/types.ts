@@ -72,6 +72,8 @@ export interface Dialect {
   readonly reservesColumn: (name: string) => boolean
   /** Whether it has numbers of exact digits behind the point: else `decimal(n)` is asked for as `float`. */
   readonly exactDecimals: boolean
+  /** Whether `decimal` is a number there, not text: else `number` of any digits begins as `float`. */
+  readonly anyDecimals: boolean
   /** Whether dates and times have types of their own (else any text is kept as it is). */
   readonly temporalTypes: boolean
   /** Whether JSON inside a record's bytes is kept character by character when they are loaded raw. */

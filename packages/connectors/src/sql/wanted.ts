@@ -99,7 +99,7 @@ const addColumns = (
     for (const key of Object.keys(inner)) addColumns([...path, key], inner[key] as Json, how, out)
     return
   }
-  const type = typeOfSchema(s, how.root, how.dialect.exactDecimals)
+  const type = typeOfSchema(s, how.root, how.dialect)
   // A property that can only be null gets its column with its first value.
   if (type !== undefined) out.push({ path, type })
 }

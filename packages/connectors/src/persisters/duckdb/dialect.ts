@@ -48,6 +48,7 @@ export const duckdbDialect = (schema: string): Dialect => ({
   // The hidden row id: a column of that name would hide it.
   reservesColumn: (name) => name.toLowerCase() === 'rowid',
   exactDecimals: true,
+  anyDecimals: false,
   temporalTypes: true,
   loadsJsonVerbatim: false,
   loneSurrogatesInJson: false,

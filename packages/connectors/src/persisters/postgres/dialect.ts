@@ -61,6 +61,7 @@ export const postgresDialect = (schema: string): Dialect => ({
   // The hidden columns that every table has.
   reservesColumn: (name) => name === orderColumn || /^(oid|tableoid|xmin|cmin|xmax|cmax|ctid)$/.test(name),
   exactDecimals: true,
+  anyDecimals: true,
   temporalTypes: true,
   loadsJsonVerbatim: true,
   loneSurrogatesInJson: false,

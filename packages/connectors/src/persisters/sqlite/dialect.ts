@@ -63,6 +63,7 @@ export const sqliteDialect: Dialect = {
   reservesTable: (name) => /^sqlite_/i.test(name),
   reservesColumn: () => false,
   exactDecimals: false,
+  anyDecimals: false,
   temporalTypes: false,
   loadsJsonVerbatim: true,
   loneSurrogatesInJson: true,

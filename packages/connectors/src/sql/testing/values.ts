@@ -15,6 +15,12 @@ export const valueTests = (d: Destination): void => {
         ['num', { type: ['null', 'number'] }, 'float'],
         ['cents', { type: 'number', multipleOf: 0.01 }, 'decimal(2)'],
         ['dec', { type: ['null', 'string'], format: 'singer.decimal' }, 'decimal'],
+        // A number of any digits is exact from the beginning where that is a number there, and not text.
+        [
+          'amount',
+          { type: ['null', 'number'], format: 'singer.decimal' },
+          d.types.decimal === 'numeric' ? 'decimal' : 'float',
+        ],
         ['str', { type: 'string', maxLength: 3 }, 'text'],
         ['stamp', { type: ['string', 'null'], format: 'date-time' }, 'timestamp'],
         ['day', { type: 'string', format: 'date' }, 'date'],

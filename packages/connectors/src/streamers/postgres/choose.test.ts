@@ -147,6 +147,7 @@ describe('the catalog of the postgres streamer', { skip }, () => {
         type: String(name),
         kind: 'b',
         isArray: false,
+        modifier: -1,
         isText: true,
         isNullable: true,
         isGenerated: false,

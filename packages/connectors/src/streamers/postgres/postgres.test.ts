@@ -134,6 +134,31 @@ describe('the postgres streamer', { skip }, () => {
     })
   })
 
+  it('keeps the scale of numeric in the schema, also of domains', async () => {
+    // Money of numeric(12,2) became double precision at the destination: precision and scale were not looked at.
+    await db.query(`
+      create domain money2 as numeric(12, 2); create domain deeper as money2;
+      create table scaled (
+        price numeric(12, 2), whole numeric(10), loose numeric, long numeric(40, 2), m money2, dm deeper not null,
+        hundreds numeric(5, -2), small numeric(3, 5), finest numeric(38, 38), many numeric(12, 2)[], js float8);
+      insert into scaled (price, dm, hundreds, small) values (0.07, -9999999999.99, 12345, 0.00999)`)
+    const ran = await read({ url: db.url, tables: ['scaled'] })
+    assert.equal(ran.error, undefined)
+    assert.deepEqual(schemaOf(ran, 'scaled').schema['properties'], {
+      price: { type: ['null', 'number'], multipleOf: 0.01 },
+      whole: { type: ['null', 'integer'] },
+      loose: { type: ['null', 'number'], format: 'singer.decimal' },
+      long: { type: ['null', 'number'], format: 'singer.decimal' },
+      m: { type: ['null', 'number'], multipleOf: 0.01 },
+      dm: { type: 'number', multipleOf: 0.01 },
+      hundreds: { type: ['null', 'integer'] },
+      small: { type: ['null', 'number'], multipleOf: 0.00001 },
+      finest: { type: ['null', 'number'], multipleOf: 1e-38 },
+      many: { type: ['null', 'array'], items: {} },
+      js: { type: ['null', 'number'] },
+    })
+  })
+
   it('finds tables, partitioned ones as one, and views; with hostile names, in other schemas', async () => {
     await db.query(`
       create schema sales;

@@ -37,6 +37,7 @@ interface ColumnRow {
   readonly column: string
   readonly type: string
   readonly kind: string
+  readonly modifier: number
   readonly is_array: boolean
   readonly is_text: boolean
   readonly is_nullable: boolean
@@ -53,18 +54,18 @@ interface ColumnRow {
 // What is numbered from 16384 on did not come with the server: only of such types row_to_json uses a cast to json.
 const columnsSql = `
 with recursive base (oid, typname, typtype, typelem, typcategory) as (
-  select t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.oid as of, t.typbasetype from pg_type t
+  select t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.oid as of, t.typbasetype, t.typtypmod from pg_type t
 ), resolved as (
-  select of, oid, typname, typtype, typelem, typcategory, typbasetype from base
+  select of, oid, typname, typtype, typelem, typcategory, typbasetype, typtypmod, -1 as modifier from base
   union all
-  select r.of, t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.typbasetype
+  select r.of, t.oid, t.typname, t.typtype, t.typelem, t.typcategory, t.typbasetype, t.typtypmod, r.typtypmod
   from resolved r join pg_type t on t.oid = r.typbasetype where r.typtype = 'd'
 ), types as (
-  select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.typcategory = 'A' as is_array,
+  select r.of, coalesce(e.typname, r.typname) as typname, coalesce(e.typtype, r.typtype) as typtype, r.modifier, r.typcategory = 'A' as is_array,
     r.oid < 16384 or r.typtype = 'e' and not exists (select from pg_cast k where k.castsource = r.oid and k.casttarget = 'json'::regtype and k.castmethod = 'f') as is_text
   from resolved r left join pg_type e on r.typcategory = 'A' and e.oid = r.typelem where r.typtype <> 'd'
 )
-select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, t.is_array, t.is_text,
+select n.nspname as schema, c.relname as table, c.relkind = 'r' as is_plain, a.attname as column, t.typname as type, t.typtype::text as kind, greatest(a.atttypmod, t.modifier) as modifier, t.is_array, t.is_text,
   not a.attnotnull as is_nullable, coalesce(to_jsonb(a)->>'attgenerated', '') <> '' as is_generated, array_position(i.indkey::int2[], a.attnum) as key_place,
   c.oid::text, c.relkind::text, c.relpersistence::text as persistence, c.relreplident::text as identity,
   array_position(ri.indkey::int2[], a.attnum) as identity_place
@@ -125,6 +126,7 @@ export const readTables = async (client: Client, filter: TableFilter): Promise<r
         name: c.column,
         type: c.type,
         kind: c.kind,
+        modifier: c.modifier,
         isArray: c.is_array,
         isText: c.is_text,
         isNullable: c.is_nullable,

@@ -8,6 +8,8 @@ export interface Column {
   readonly type: string
   /** pg_type.typtype: b base, c composite, e enum, r range, m multirange. */
   readonly kind: string
+  /** pg_attribute.atttypmod, or pg_type.typtypmod of the domain: what the type was given in brackets; -1: nothing. */
+  readonly modifier: number
   readonly isArray: boolean
   /** Whether its JSON can be told from its text: it came with the server, or is an enum, and no cast to json says otherwise. */
   readonly isText: boolean
@@ -22,7 +24,23 @@ const texts = new Set(
   ),
 )
 
-const valueSchema = ({ type, kind }: Pick<Column, 'type' | 'kind'>): JsonObject => {
+/** More digits than SQL destinations keep in a number of a fixed scale. */
+const maxFixedDigits = 38
+
+/**
+ * The schema of numeric(precision, scale). The modifier holds both, the scale in 11 bits with a sign; it may be below 0 and above
+ * the precision since PostgreSQL 15. Without a modifier, or with more digits than are kept so, any digits are to be expected.
+ */
+const numericSchema = (modifier: number): JsonObject => {
+  const precision = ((modifier - 4) >> 16) & 0xffff
+  const scale = (((modifier - 4) & 0x7ff) ^ 0x400) - 0x400
+  if (modifier >= 0 && scale <= 0) return { type: 'integer' }
+  return modifier >= 0 && Math.max(precision, scale) <= maxFixedDigits
+    ? { type: 'number', multipleOf: Number(`1e-${scale}`) }
+    : { type: 'number', format: 'singer.decimal' }
+}
+
+const valueSchema = ({ type, kind, modifier }: Column): JsonObject => {
   if (kind === 'c') return { type: 'object' }
   if (kind !== 'b') return { type: 'string' }
   switch (type) {
@@ -31,6 +49,7 @@ const valueSchema = ({ type, kind }: Pick<Column, 'type' | 'kind'>): JsonObject 
     case 'int8':
       return { type: 'integer' }
     case 'numeric':
+      return numericSchema(modifier)
     case 'float4':
     case 'float8':
       return { type: 'number' }

@@ -20,6 +20,8 @@ export type ReplicaIdentity = 'd' | 'i' | 'f' | 'n'
 export interface RelationColumn {
   readonly name: string
   readonly type: number
+  /** What the type was given in brackets; -1: nothing. */
+  readonly modifier: number
   /** Part of what old rows are known by. */
   readonly isKey: boolean
 }
@@ -61,7 +63,8 @@ export const readRelation = (b: Buffer, at: number): Relation => {
   for (let i = 0; i < count; i++) {
     const isKey = ((b[next] as number) & 1) === 1
     const column = nameAt(b, next + 1)
-    columns.push({ name: column.text, type: b.readUInt32BE(column.next), isKey })
+    const type = b.readUInt32BE(column.next)
+    columns.push({ name: column.text, type, modifier: b.readInt32BE(column.next + 4), isKey })
     next = column.next + 8
   }
   return { id, schema: schema.text, name: name.text, identity, columns }

@@ -129,9 +129,7 @@ export class TableChanges {
     this.#generated = generated.map((c) => c.name).filter(isWanted)
     const properties = new Map(
       shown.flatMap((c, i) =>
-        c.isShown
-          ? [[c.name, schemaOf(columnOf(c.name, types[i] as ValueType, !this.keys.includes(c.name)))] as const]
-          : [],
+        c.isShown ? [[c.name, schemaOf(columnOf(c, types[i] as ValueType, !this.keys.includes(c.name)))] as const] : [],
       ),
     )
     for (const c of generated) properties.set(c.name, schemaOf({ ...c, isNullable: true }))

@@ -1,6 +1,7 @@
 /** The types of a server, by its own catalog. */
 import type { Client } from 'pg'
 import type { Column } from '../types.ts'
+import type { RelationColumn } from './pgoutput.ts'
 import type { ValueType } from './values.ts'
 
 interface TypeRow {
@@ -11,12 +12,13 @@ interface TypeRow {
   readonly element: string
   readonly element_delimiter: string | null
   readonly base: string
+  readonly modifier: number
   readonly fields: readonly { readonly name: string; readonly type: string }[] | null
 }
 
 const typesSql = `
 select t.oid::text, t.typname as name, t.typtype::text as kind, t.typcategory = 'A' and t.typelem <> 0 as is_array, t.typelem::text as element,
-  e.typdelim::text as element_delimiter, t.typbasetype::text as base,
+  e.typdelim::text as element_delimiter, t.typbasetype::text as base, t.typtypmod as modifier,
   (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::text) order by a.attnum)
    from pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) as fields
 from pg_type t left join pg_type e on e.oid = t.typelem
@@ -64,7 +66,7 @@ export class TypeBook {
     if (row === undefined) return unknown
     const type: ValueType =
       row.kind === 'd'
-        ? this.#type(row.base)
+        ? { modifier: row.modifier, ...this.#type(row.base) }
         : {
             name: row.name,
             kind: row.kind,
@@ -78,13 +80,18 @@ export class TypeBook {
   }
 }
 
-/** A column of this type as discovery describes one. */
-export const columnOf = (name: string, type: ValueType, isNullable: boolean): Column => {
+/** A column of the log as discovery describes one. */
+export const columnOf = (
+  { name, modifier }: Pick<RelationColumn, 'name' | 'modifier'>,
+  type: ValueType,
+  isNullable: boolean,
+): Column => {
   const inner = type.element ?? type
   return {
     name,
     type: inner.name,
     kind: inner.kind,
+    modifier: type.modifier ?? modifier,
     isArray: type.element !== undefined,
     isText: true,
     isNullable,

@@ -21,6 +21,9 @@ const types: Readonly<Record<string, readonly string[]>> = {
     "'-Infinity'",
     '1e100',
   ],
+  'numeric(12, 2)': ['0.07'],
+  'numeric(7, 0)': ['5'],
+  cents2: ['1.50'],
   'numeric(40, 2)': ['99999999999999999999.9'],
   float4: ['0.1', '3.4e38', "'NaN'", "'-Infinity'", '1e-40', "'-0'"],
   float8: ['0.1', '1e308', '5e-324', "'NaN'", "'Infinity'", '123456789012345680000', "'-0'"],
@@ -88,7 +91,7 @@ const types: Readonly<Record<string, readonly string[]>> = {
 describe('values of the log of changes', { skip: cluster.skip }, () => {
   it('are spelt as those of a whole table, type by type', async () => {
     await using db = await cluster.database()
-    await db.query(`create type mood as enum ('sad', 'glad', 'so "so"'); create domain cents as numeric(40, 2); create domain tags as text[];
+    await db.query(`create type mood as enum ('sad', 'glad', 'so "so"'); create domain cents as numeric(40, 2); create domain cents1 as numeric(9, 2); create domain cents2 as cents1; create domain tags as text[];
       create type point3 as (x int, "y ""z""" numeric, t text); create type deep as (p point3, at timestamp[], j jsonb, tz timestamptz, ok bool)`)
     const columns = Object.keys(types).map((type, i) => ({ type, name: `c${i}`, values: types[type] ?? [] }))
     await db.query(`create table kinds (id int primary key, ${columns.map((c) => `${c.name} ${c.type}`).join(', ')})`)

@@ -9,6 +9,8 @@ export interface ValueType {
   readonly name: string
   /** pg_type.typtype: b base, c composite, e enum, r range, m multirange; a domain is the type below it. */
   readonly kind: string
+  /** Below a domain, what the domain gives its type in brackets. */
+  readonly modifier?: number
   /** Of an array, the type of its elements. */
   readonly element?: ValueType
   /** What stands between the elements of an array. */
