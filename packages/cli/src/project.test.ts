@@ -236,7 +236,8 @@ test('check finds every mistake, config list says where values come from and hid
   )
   const named = await at.run('check')
   assert.equal(named.code, 78)
-  assert.match(named.stderr, /did you mean hello/)
+  assert.match(named.stdout, /line \d+ column \d+: no streamer is called "helo"; did you mean hello/)
+  assert.match(named.stdout, /BAD greetings, to sqlite/)
   writeFileSync(join(at.path, 'millrace.yaml'), project.replace('path: out.db', 'pth: out.db'))
   const settings = await at.run('check')
   assert.equal(settings.code, 78)
@@ -244,6 +245,76 @@ test('check finds every mistake, config list says where values come from and hid
     settings.stdout,
     /BAD greetings, to sqlite: .*path is missing.*"pth" is not a setting; did you mean path/,
   )
+})
+
+test('check tells every problem at once, each with its line', async () => {
+  // One was told, and the next only after that was mended; those of settings had no line.
+  using at = inProject()
+  writeFileSync(
+    join(at.path, 'millrace.yaml'),
+    [
+      'version: 1',
+      'pipelines:',
+      '  a:',
+      '    from: { streamer: helo }',
+      '    to: { persister: jsonl, config: { path: out } }',
+      '    slect: { hello: true }',
+      '  b:',
+      '    from:',
+      '      streamer: hello',
+      '      config:',
+      '        count: x',
+      '        name: ${NOT_SET}',
+      '    to:',
+      '      persister: sqlite',
+      '      config:',
+      '        pth: x.db',
+    ].join('\n'),
+  )
+  const { code, stdout } = await at.run('check')
+  assert.equal(code, 78)
+  for (const problem of [
+    /line 4 column \d+: no streamer is called "helo"/,
+    /line 6 column \d+: pipeline a has no "slect"/,
+    /line 11 column \d+: count must be a whole number/,
+    /line 12 column \d+: the variable NOT_SET is not set/,
+    /line 13 column \d+: path is missing/,
+    /line 16 column \d+: "pth" is not a setting/,
+  ])
+    assert.match(stdout, problem)
+})
+
+test('check finds what a run would refuse: filters, and names in select and maps that the source does not have', async () => {
+  // It said that all was good, and plan and run refused the pipeline.
+  using at = inProject()
+  writeFileSync(
+    join(at.path, 'millrace.yaml'),
+    [
+      'version: 1',
+      'pipelines:',
+      '  a:',
+      '    from: { streamer: hello }',
+      '    to: { persister: jsonl, config: { path: out } }',
+      '    maps:',
+      '      hello: { filter: "record.id <" }',
+      '  b:',
+      '    from: { streamer: hello }',
+      '    to: { persister: jsonl, config: { path: out } }',
+      '    select: { nope: true }',
+      '    maps:',
+      '      hello: { mask: { valu: hash }, drop: [id] }',
+    ].join('\n'),
+  )
+  const { code, stdout } = await at.run('check')
+  assert.equal(code, 78)
+  for (const problem of [
+    /BAD a, maps: .*line 7 column \d+: maps of hello have a filter that cannot be read/,
+    /BAD b, select and maps: .*line 11 column \d+: select\.nope: no substream is called so/,
+    /line 13 column \d+: maps of hello mask valu, a field that it does not have; did you mean value/,
+    /line 13 column \d+: maps of hello drop key property id/,
+  ])
+    assert.match(stdout, problem)
+  assert.equal(existsSync(join(at.path, '.millrace/millrace.db')), false)
 })
 
 test('init makes a project whose pipeline runs, in a repository and elsewhere', async () => {

@@ -1,21 +1,35 @@
+export type { Manager, ManagerOptions } from './app.ts'
+export type * from './control/control-plane.ts'
+export * from './control/types.ts'
+export * from './domain/access.ts'
 export * from './domain/books.ts'
+export { isUuid, type Random, secureRandom, uuidv7 } from './domain/ids.ts'
 export * from './domain/pipeline.ts'
+export type { OffsetRange } from './domain/ranges.ts'
 export * from './domain/selection.ts'
 export * from './domain/state.ts'
-export * from './project/find.ts'
-export { loadProject, readProject } from './project/load.ts'
+export type { Limits } from './http/limits.ts'
+export { type ManagerNote, readManagerNote } from './manager/folder.ts'
 export { addConnector } from './project/edit.ts'
+export * from './project/find.ts'
 export {
   environmentFolder,
   type InstalledConnector,
   isNpm,
   programFolder,
 } from './project/installed.ts'
-export type { KnownConnectors } from './project/read.ts'
-export { type Environment, type ResolvedEnd, resolveEnd, resolveMaps } from './project/references.ts'
+export { loadProject, readProject, surveyProject } from './project/load.ts'
+export type { KnownConnectors, Survey } from './project/read.ts'
+export {
+  type Environment,
+  fixOfMissing,
+  type MissingVariable,
+  missingVariables,
+  type ResolvedEnd,
+  resolveEnd,
+  resolveMaps,
+} from './project/references.ts'
 export { type ConnectorSchema, projectJsonSchema } from './project/schema.ts'
-export { hasStore, openStore, storeFile, storeFolderName } from './store/open.ts'
-export type * from './store/types.ts'
 export { type DiscoverOptions, discoverCatalog } from './runner/discover.ts'
 export { childEnvironment, isPassedOn } from './runner/environment.ts'
 export { describeExit, type ExitReport } from './runner/exit-report.ts'
@@ -23,11 +37,8 @@ export type { Metric } from './runner/reports.ts'
 export { runPipeline } from './runner/run-pipeline.ts'
 export type * from './runner/types.ts'
 export { type SubstreamVerdict, type VerifyOptions, type VerifyReport, verifyRun } from './runner/verify.ts'
-export * from './domain/access.ts'
-export { isUuid, type Random, secureRandom, uuidv7 } from './domain/ids.ts'
-export type { OffsetRange } from './domain/ranges.ts'
-export type * from './control/control-plane.ts'
-export * from './control/types.ts'
+export { hasStore, openStore, storeFile, storeFolderName } from './store/open.ts'
+export type * from './store/types.ts'
 export type * from './streams/logins.ts'
 export type {
   Batches,
@@ -42,9 +53,7 @@ export type {
   Users,
 } from './streams/stream-service.ts'
 export type * from './streams/types.ts'
-export type { Limits } from './http/limits.ts'
-export { type ManagerNote, readManagerNote } from './manager/folder.ts'
-export type { Manager, ManagerOptions } from './app.ts'
+
 import type { Manager, ManagerOptions } from './app.ts'
 
 /** Where a manager listens where nobody says otherwise. */

@@ -25,6 +25,10 @@ export interface ResolveInput {
   readonly fileName?: string
   /** Refuse keys in the file that no setting has. Default false: Singer programs ignore them, with a warning. */
   readonly strict?: boolean
+  /** Where a key of the file stands (`line 7 column 5`), put before what is wrong with it; without a key, where all of them do. */
+  readonly placeOf?: (key?: string) => string
+  /** Keys of the file whose values are not known yet: they are there, and not judged. */
+  readonly unjudged?: ReadonlySet<string>
 }
 
 export interface Resolved<C extends ConfigSpec> {
@@ -73,16 +77,18 @@ export const resolveConfig = <C extends ConfigSpec>(spec: C, input: ResolveInput
   const settings: ResolvedSetting[] = []
   const config: Record<string, unknown> = {}
   const known = new Set<string>()
+  const place = (key?: string): string => (input.placeOf === undefined ? '' : `${input.placeOf(key)}: `)
   for (const [key, field] of Object.entries(spec)) {
     const fileKeys = [key, ...snakeOf(key), ...(field.aliases ?? [])]
     for (const k of fileKeys) known.add(k)
+    if (fileKeys.some((k) => input.unjudged?.has(k) === true)) continue
     const variables = environmentNames(input.kind, input.name, key, field)
     const found = find(key, fileKeys, variables, input)
     if (found === undefined) {
       config[key] = field.default
       if (field.required)
         problems.push(
-          `${key} is missing (${field.accepts}; looked for --${flagName(key)}, ${variables.join(', ')}, "${key}" in ${input.fileName ?? 'the configuration'})`,
+          `${place()}${key} is missing (${field.accepts}; looked for --${flagName(key)}, ${variables.join(', ')}, "${key}" in ${input.fileName ?? 'the configuration'})`,
         )
       settings.push({
         key,
@@ -96,14 +102,18 @@ export const resolveConfig = <C extends ConfigSpec>(spec: C, input: ResolveInput
       config[key] = field.parse(found.raw)
       settings.push({ key, source: found.source, from: found.from, shown: show(field, config[key]) })
     } catch (e) {
-      problems.push(`${key} ${(e as Error).message} (from ${found.from})`)
+      problems.push(
+        `${found.source === 'file' ? place(found.key) : ''}${key} ${(e as Error).message} (from ${found.from})`,
+      )
     }
   }
   const unknown = Object.keys(input.file ?? {}).filter((k) => !known.has(k))
   if (input.strict === true) {
     for (const k of unknown) {
       const near = nearest(k, Object.keys(spec))
-      problems.push(`"${k}" is not a setting${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`)
+      problems.push(
+        `${place(k)}"${k}" is not a setting${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`,
+      )
     }
   }
   if (problems.length > 0) throw new MillraceError('CONFIG_INVALID', { what: `${input.kind} ${input.name}`, problems })
@@ -120,7 +130,9 @@ const find = (
   fileKeys: readonly string[],
   variables: readonly string[],
   input: ResolveInput,
-): { readonly raw: unknown; readonly source: SettingSource; readonly from: string } | undefined => {
+):
+  | { readonly raw: unknown; readonly source: SettingSource; readonly from: string; readonly key?: string }
+  | undefined => {
   const flagged = input.flags?.[key]
   if (flagged !== undefined) return { raw: flagged, source: 'flag', from: `--${flagName(key)}` }
   for (const name of variables) {
@@ -130,7 +142,7 @@ const find = (
   for (const k of fileKeys) {
     const value = input.file?.[k]
     if (value !== undefined && value !== null)
-      return { raw: value, source: 'file', from: `"${k}" in ${input.fileName ?? 'the configuration'}` }
+      return { raw: value, source: 'file', from: `"${k}" in ${input.fileName ?? 'the configuration'}`, key: k }
   }
   return undefined
 }

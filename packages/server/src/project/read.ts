@@ -12,6 +12,16 @@ import { type Entry, YamlWalk } from './yaml-walk.ts'
 export interface KnownConnectors {
   readonly streamers: readonly string[]
   readonly persisters: readonly string[]
+  /** Whether a name is of another kind, such as a path, and not judged here. */
+  readonly isOther?: (name: string) => boolean
+}
+
+/** A project file with everything that is wrong with it, and of its pipelines those that could be read all the same. */
+export interface Survey {
+  readonly project: Project
+  readonly problems: readonly string[]
+  /** The line of what a path of keys leads to, such as `pipelines`, NAME, `from`, `config`, `path`. */
+  readonly placeOf: (path: readonly string[]) => string
 }
 
 const projectKeys = ['version', 'connectors', 'pipelines'] as const
@@ -35,9 +45,18 @@ export const loadProject = (cwd: string, known?: KnownConnectors): Project => {
 }
 
 /** Reads a project file. Throws PROJECT_INVALID. */
-export const readProject = (file: string, known?: KnownConnectors): Project => {
+export const readProject = (file: string, known?: KnownConnectors): Project => rightProject(surveyFile(file, known))
+
+/** Looks at the project of a folder. Throws PROJECT_NOT_FOUND, and PROJECT_INVALID where its file cannot be read at all. */
+export const surveyProject = (cwd: string, known?: KnownConnectors): Survey => {
+  const file = findProject(cwd)
+  if (file === undefined) throw new MillraceError('PROJECT_NOT_FOUND', { cwd: resolve(cwd) })
+  return surveyFile(file, known)
+}
+
+const surveyFile = (file: string, known: KnownConnectors | undefined): Survey => {
   try {
-    return parseProject(readFileSync(file, 'utf8'), file, known)
+    return surveyText(readFileSync(file, 'utf8'), file, known)
   } catch (e) {
     const code = systemCode(e)
     if (code === undefined || e instanceof MillraceError) throw e
@@ -46,7 +65,15 @@ export const readProject = (file: string, known?: KnownConnectors): Project => {
 }
 
 /** The project in a text. `file` is where it stands, or would stand. Throws PROJECT_INVALID. */
-export const parseProject = (source: string, file: string, known?: KnownConnectors): Project => {
+export const parseProject = (source: string, file: string, known?: KnownConnectors): Project =>
+  rightProject(surveyText(source, file, known))
+
+const rightProject = ({ project, problems }: Survey): Project => {
+  if (problems.length > 0) throw new MillraceError('PROJECT_INVALID', { source: project.file, problems })
+  return project
+}
+
+const surveyText = (source: string, file: string, known: KnownConnectors | undefined): Survey => {
   const dir = dirname(resolve(file))
   const walk = new YamlWalk(source)
   const pipelines = new Map<string, Pipeline>()
@@ -80,8 +107,11 @@ export const parseProject = (source: string, file: string, known?: KnownConnecto
       if (pipeline !== undefined) pipelines.set(entry.key, pipeline)
     }
   }
-  if (walk.problems.length > 0) throw new MillraceError('PROJECT_INVALID', { source: file, problems: walk.problems })
-  return { file, dir, pipelines, connectors }
+  return {
+    project: { file, dir, pipelines, connectors },
+    problems: walk.problems,
+    placeOf: (path) => walk.placeOf(path),
+  }
 }
 
 const readPipeline = (
@@ -102,7 +132,14 @@ const readPipeline = (
   const end = (side: 'from' | 'to'): PipelineEnd | undefined => {
     const field = fields.get(side)
     if (field !== undefined)
-      return readEnd(walk, field, { side, connectors, known: side === 'from' ? known?.streamers : known?.persisters })
+      return readEnd(walk, field, {
+        side,
+        connectors,
+        known: known && {
+          names: side === 'from' ? known.streamers : known.persisters,
+          isOther: known.isOther,
+        },
+      })
     walk.problem(
       entry.keyNode,
       `${what} has no ${side === 'from' ? '"from": say which streamer it reads' : '"to": say which persister it writes to'}`,
@@ -178,7 +215,7 @@ const readEnd = (
     connectors,
   }: {
     readonly side: 'from' | 'to'
-    readonly known: readonly string[] | undefined
+    readonly known: { readonly names: readonly string[]; readonly isOther?: KnownConnectors['isOther'] } | undefined
     readonly connectors: ReadonlyMap<string, InstalledConnector>
   },
 ): PipelineEnd | undefined => {
@@ -205,11 +242,11 @@ const readEnd = (
   const installed = connectors.get(name)
   if (installed !== undefined)
     return { kind: 'connector', name: 'singer', config: installedConfig(installed, config), env }
-  if (known !== undefined && !known.includes(name)) {
-    const near = nearest(name, [...known, ...connectors.keys()])
+  if (known !== undefined && !known.names.includes(name) && known.isOther?.(name) !== true) {
+    const near = nearest(name, [...known.names, ...connectors.keys()])
     walk.problem(
       named?.value,
-      `no ${word} is called "${name}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ` (there are ${known.join(', ')})`}`,
+      `no ${word} is called "${name}"${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ` (there are ${known.names.join(', ')})`}`,
     )
   }
   return { kind: 'connector', name, config: config ?? {}, env }

@@ -22,8 +22,11 @@ export const referenceProblems = (text: string): readonly string[] =>
 /** Whether a text has a reference. */
 export const hasReference = (text: string): boolean => [...text.matchAll(reference)].some((m) => m[0] !== '$${')
 
+/** Variables that are not set, with the path of keys to where the first of them is asked for. */
+type Missing = Map<string, readonly string[]>
+
 /** A text with its references replaced. Names that are not set are added to `missing`. */
-const resolveText = (text: string, env: Environment, missing: Set<string>): string =>
+const resolveText = (text: string, env: Environment, missing: Missing, path: readonly string[]): string =>
   text.replace(reference, (whole: string, body: string | undefined) => {
     if (whole === '$${') return '${'
     const m = inside.exec(body ?? '')
@@ -31,15 +34,15 @@ const resolveText = (text: string, env: Environment, missing: Set<string>): stri
     const [, name = '', other] = m
     const value = env[name]
     if (other !== undefined) return value === undefined || value === '' ? other : value
-    if (value === undefined) missing.add(name)
+    if (value === undefined && !missing.has(name)) missing.set(name, path)
     return value ?? ''
   })
 
-const resolveValue = (value: Json, env: Environment, missing: Set<string>): Json => {
-  if (typeof value === 'string') return resolveText(value, env, missing)
-  if (Array.isArray(value)) return value.map((v: Json) => resolveValue(v, env, missing))
+const resolveValue = (value: Json, env: Environment, missing: Missing, path: readonly string[]): Json => {
+  if (typeof value === 'string') return resolveText(value, env, missing, path)
+  if (Array.isArray(value)) return value.map((v: Json, i) => resolveValue(v, env, missing, [...path, String(i)]))
   if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolveValue(v, env, missing)]))
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolveValue(v, env, missing, [...path, k])]))
 }
 
 interface About {
@@ -49,14 +52,38 @@ interface About {
   readonly places: string
 }
 
-const refuseMissing = (missing: ReadonlySet<string>, about: About): void => {
+const refuseMissing = (missing: Missing, about: About): void => {
   if (missing.size === 0) return
   throw new MillraceError('CONFIG_INVALID', {
     what: about.what,
-    problems: [...missing].map((name) => `the variable ${name} is not set (looked in ${about.places})`),
-    fix: 'Set it in the environment or in the file .env beside millrace.yaml, or write ${NAME:-other} to go on without it.',
+    problems: [...missing.keys()].map((name) => notSet(name, about)),
+    fix: fixOfMissing,
   })
 }
+
+const notSet = (name: string, { places }: About): string => `the variable ${name} is not set (looked in ${places})`
+
+/** What to do about a variable that is not set. */
+export const fixOfMissing =
+  'Set it in the environment or in the file .env beside millrace.yaml, or write ${NAME:-other} to go on without it.'
+
+/** A variable that an end refers to and that is not set: the path of keys to where (`config`, `path`), and that in words. */
+export interface MissingVariable {
+  readonly path: readonly string[]
+  readonly problem: string
+}
+
+/** Every variable that is not set in an end. */
+export const missingVariables = (end: PipelineEnd, env: Environment, about: About): readonly MissingVariable[] => {
+  const missing: Missing = new Map()
+  resolveParts(end, env, missing)
+  return [...missing].map(([name, path]) => ({ path, problem: notSet(name, about) }))
+}
+
+const resolveParts = (end: PipelineEnd, env: Environment, missing: Missing): ResolvedEnd => ({
+  config: end.config === undefined ? undefined : (resolveValue(end.config, env, missing, ['config']) as JsonObject),
+  env: resolveValue(end.env, env, missing, ['env']) as Record<string, string>,
+})
 
 /** The configuration and variables of an end with every reference replaced. */
 export interface ResolvedEnd {
@@ -69,19 +96,18 @@ export interface ResolvedEnd {
  * they are, `places` where they were looked for.
  */
 export const resolveEnd = (end: PipelineEnd, env: Environment, about: About): ResolvedEnd => {
-  const missing = new Set<string>()
-  const config = end.config === undefined ? undefined : (resolveValue(end.config, env, missing) as JsonObject)
-  const variables = resolveValue(end.env, env, missing) as Record<string, string>
+  const missing: Missing = new Map()
+  const resolved = resolveParts(end, env, missing)
   refuseMissing(missing, about)
-  return { config, env: variables }
+  return resolved
 }
 
 /** Maps with the references of their salts resolved. Throws CONFIG_INVALID as {@link resolveEnd} does. */
 export const resolveMaps = (maps: JsonObject, env: Environment, about: About): JsonObject => {
-  const missing = new Set<string>()
+  const missing: Missing = new Map()
   const salted = (rules: Json): Json =>
     isObject(rules) && typeof rules['mask_salt'] === 'string'
-      ? { ...rules, mask_salt: resolveText(rules['mask_salt'], env, missing) }
+      ? { ...rules, mask_salt: resolveText(rules['mask_salt'], env, missing, []) }
       : rules
   const resolved = Object.fromEntries(Object.entries(maps).map(([name, rules]) => [name, salted(rules)]))
   refuseMissing(missing, about)

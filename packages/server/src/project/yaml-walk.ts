@@ -48,9 +48,27 @@ export class YamlWalk {
 
   /** Adds a problem at the place of a node. */
   problem(node: unknown, text: string): void {
+    this.problems.push(`${this.#place(node)}: ${text}`)
+  }
+
+  #place(node: unknown): string {
     const offset = (node as { range?: readonly number[] | null } | null)?.range?.[0]
     const { line, col } = offset === undefined ? { line: 1, col: 1 } : this.#lines.linePos(offset)
-    this.problems.push(`line ${line} column ${col}: ${text}`)
+    return `line ${line} column ${col}`
+  }
+
+  /** The place of what a path of keys leads to, or of the deepest thing on it that is there. */
+  placeOf(path: readonly string[]): string {
+    let at: unknown = this.root
+    let node: unknown = at
+    for (const step of path) {
+      const inside = this.#followed(at)
+      const entry = isMap(inside) ? this.#entriesOf(inside).find((e) => e.key === step) : undefined
+      at = entry?.value ?? (isSeq(inside) ? inside.items[Number(step)] : undefined)
+      node = entry?.keyNode ?? at ?? node
+      if (at === undefined) break
+    }
+    return this.#place(node)
   }
 
   #followed(node: unknown): Node | null {
