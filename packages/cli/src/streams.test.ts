@@ -200,6 +200,11 @@ describe('the manager on the command line', () => {
     using elsewhere = temporaryFolder()
     const env = { HOME: elsewhere.path, XDG_CONFIG_HOME: elsewhere.path }
     const args = ['login', manager.url, '--one-time', String(manager.oneTimeLogin)]
+    // A password that is refused, or a file that is not there, once used the login up.
+    const missing = await millrace([...args, '--secret-file', 'none'], { cwd: elsewhere.path, env })
+    assert.match(missing.stderr, /COMMAND_USAGE/)
+    const weak = await millrace([...args, '--secret-file', '-'], { cwd: elsewhere.path, env, input: 'short\n' })
+    assert.match(weak.stderr, /PASSWORD_WEAK/)
     const first = await millrace(args, { cwd: elsewhere.path, env })
     assert.equal(first.code, 0, first.stderr)
     assert.match((await millrace(['streams'], { cwd: elsewhere.path, env })).stdout, /talk/)

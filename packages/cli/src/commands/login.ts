@@ -41,10 +41,10 @@ export const command: CommandSource = {
     const file = options.text('secret-file')
     let login: KeptLogin
     if (oneTime !== undefined) {
-      login = await userLogin(url, { grant_type: 'urn:millrace:one-time-login', login: oneTime })
-      const password = file === undefined ? context.env['MILLRACE_PASSWORD'] : secretIn(file)
-      if (password !== undefined)
-        await new ManagerClient({ url, credentials: login }).call('setPassword', { body: { password } })
+      // Sent together: a password that is refused leaves the login as it was.
+      const password = file === undefined ? context.env['MILLRACE_PASSWORD'] || undefined : secretIn(file)
+      const form = { grant_type: 'urn:millrace:one-time-login', login: oneTime }
+      login = await userLogin(url, password === undefined ? form : { ...form, password })
     } else if (email !== undefined) {
       const password = await secret('password', { file, env: 'MILLRACE_PASSWORD', context })
       login = await userLogin(url, { grant_type: 'password', username: email, password })

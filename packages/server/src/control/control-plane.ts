@@ -114,8 +114,11 @@ export interface UsersPlane {
   passwordHash(id: string): Promise<string | undefined>
   /** A login that works once until it expires; one made before no longer works. `hash`: SHA-256 of 256 random bits. Throws ACTOR_UNKNOWN. */
   setOneTimeLogin(act: Act, id: string, hash: Uint8Array, expiresAt: Date): Promise<void>
-  /** Uses a one-time login up; undefined where there is none such, or it expired. */
-  takeOneTimeLogin(hash: Uint8Array, at: Date): Promise<User | undefined>
+  /**
+   * Uses a one-time login up; undefined where there is none such, or it expired. With a password (a hash, as above) that is set in
+   * the same step, and no token of before is good any more.
+   */
+  takeOneTimeLogin(hash: Uint8Array, at: Date, password?: string): Promise<User | undefined>
   /** Forgets the user, what was granted and what was read. Throws ACTOR_UNKNOWN, LAST_OWNER. */
   remove(act: Act, id: string): Promise<void>
 }

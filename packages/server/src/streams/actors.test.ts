@@ -124,6 +124,17 @@ describe('users and logins', () => {
     await assert.rejects(users.get(administrator, user.id), code('ACTOR_UNKNOWN'))
   })
 
+  it('keep a login that works once where the password with it is refused', async () => {
+    await using world = await openWorld()
+    const administrator = await world.user({ isAdministrator: true })
+    const { user, oneTimeLogin } = await world.service.users.create(administrator, { email: 'ann@example.org' })
+    await assert.rejects(world.logins.oneTime(oneTimeLogin, 'short'), code('PASSWORD_WEAK'))
+    const password = 'correct horse battery'
+    assert.equal((await world.logins.oneTime(oneTimeLogin, password))?.id, user.id)
+    assert.equal((await world.logins.user('ann@example.org', password))?.id, user.id)
+    assert.equal(await world.logins.oneTime(oneTimeLogin, password), undefined)
+  })
+
   it('have a password that is not kept', async () => {
     await using world = await openWorld()
     const user = await world.user()

@@ -73,18 +73,25 @@ export class LoginService implements Logins {
     return isRight && hash !== undefined ? user : undefined
   }
 
-  async oneTime(login: string): Promise<User | undefined> {
-    return await this.#control.users.takeOneTimeLogin(hashOf(login), this.#now())
+  async oneTime(login: string, password?: string): Promise<User | undefined> {
+    // Before the login is used up: whoever chose a weak one may choose another.
+    const hash = password === undefined ? undefined : await this.#passwordHash(password)
+    return await this.#control.users.takeOneTimeLogin(hashOf(login), this.#now(), hash)
   }
 
   async setPassword(p: Principal, password: string): Promise<void> {
+    if (p.type !== 'user') throw new MillraceError('ACTOR_UNKNOWN', { type: 'user', id: p.id })
+    const hash = await this.#passwordHash(password)
+    await this.#control.users.setPassword({ by: { type: 'user', id: p.id }, at: this.#now() }, p.id, hash)
+  }
+
+  async #passwordHash(password: string): Promise<string> {
     const { min, max } = passwordLengths
     if (password.length < min || password.length > max) throw new MillraceError('PASSWORD_WEAK', { min, max })
-    if (p.type !== 'user') throw new MillraceError('ACTOR_UNKNOWN', { type: 'user', id: p.id })
     const salt = this.#random.bytes(16)
     const derived = await this.#limited(() => derive(password, salt, 32, options(cost)))
     const text = ['scrypt', cost.N, cost.r, cost.p, Buffer.from(salt).toString('base64'), derived.toString('base64')]
-    await this.#control.users.setPassword({ by: { type: 'user', id: p.id }, at: this.#now() }, p.id, text.join('$'))
+    return text.join('$')
   }
 
   async #matches(password: string, hash: string): Promise<boolean> {

@@ -10,8 +10,11 @@ export interface Logins {
   client(id: string, secret: string): Promise<Client | undefined>
   /** The user with this address and password; undefined where that is not so. */
   user(email: string, password: string): Promise<User | undefined>
-  /** Uses a one-time login up. */
-  oneTime(login: string): Promise<User | undefined>
+  /**
+   * Uses a one-time login up. With a password that becomes the user's in the same step, and ends the tokens of before. Throws
+   * PASSWORD_WEAK; the login still works then.
+   */
+  oneTime(login: string, password?: string): Promise<User | undefined>
   /** The principal's own password; at least twelve characters. Throws PASSWORD_WEAK. */
   setPassword(p: Principal, password: string): Promise<void>
   /** The user that the manager made for itself; made where there is none. */

@@ -23,7 +23,7 @@ const form = object(
     client_id: text({ maxLength: 200, description: 'or by HTTP basic authentication' }),
     client_secret: text({ maxLength: 200 }),
     username: text({ maxLength: 254, description: 'the e-mail address of a user' }),
-    password: text({ maxLength: 1000 }),
+    password: text({ maxLength: 1000, description: 'of the user; with a login that works once, the one to set' }),
     login: text({ maxLength: 200, description: 'a login that works once' }),
     scope: text({ maxLength: 400, description: 'parted by spaces; all that one may have where it is left out' }),
   },
@@ -64,7 +64,7 @@ interface Holder {
 }
 
 const holderOf = async (api: Api, fields: Form, header: string | undefined): Promise<Holder> => {
-  const { logins } = api
+  const { logins, tokens } = api
   const userHolder = (user: { readonly id: string; readonly isAdministrator: boolean } | undefined): Holder => {
     if (user === undefined) throw new OAuthFault(400, 'invalid_grant', 'this login is not known, or was used')
     return { actor: { type: 'user', id: user.id }, may: user.isAdministrator ? allScopes : forClients }
@@ -87,7 +87,12 @@ const holderOf = async (api: Api, fields: Form, header: string | undefined): Pro
     case 'password':
       return userHolder(await logins.user(fields['username'] ?? '', fields['password'] ?? ''))
     case 'urn:millrace:one-time-login':
-      return userHolder(await logins.oneTime(fields['login'] ?? ''))
+      try {
+        return userHolder(await logins.oneTime(fields['login'] ?? '', fields['password']))
+      } finally {
+        // With a new password the tokens of before are no longer good.
+        if (fields['password'] !== undefined) tokens.forget()
+      }
     default:
       throw new OAuthFault(
         400,

@@ -109,7 +109,7 @@ export class SqlUsers implements UsersPlane {
     })
   }
 
-  takeOneTimeLogin(hash: Uint8Array, at: Date): Promise<User | undefined> {
+  takeOneTimeLogin(hash: Uint8Array, at: Date, password?: string): Promise<User | undefined> {
     return this.#sql.write(async (tx) => {
       const row = await tx.get(
         'select * from account where login_hash = ? and login_expires_at > ?',
@@ -126,7 +126,12 @@ export class SqlUsers implements UsersPlane {
       if (taken === 0) return undefined
       const by = { type: 'user', id: text(row, 'id') } as const
       await note(tx, { by, at }, { action: 'user.login-used', subject: `user:${by.id}` })
-      return userIn(row)
+      if (password === undefined) return userIn(row)
+      // From the second on in which it was set: the token that this login gets counts.
+      const from = Math.floor(at.getTime() / 1000) * 1000
+      await tx.run('update account set password = ?, tokens_from = ? where id = ?', password, from, by.id)
+      await note(tx, { by, at }, { action: 'user.password-set', subject: `user:${by.id}` })
+      return await findBy(tx, 'id', by.id)
     })
   }
 

@@ -129,6 +129,21 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.equal(await plane.users.takeOneTimeLogin(hash(2), second(4)), undefined)
   })
 
+  it('sets a password with a one-time login, and then no token of before is good', async () => {
+    await using plane = await make()
+    const user = await plane.users.create(act(), newUser())
+    const key = { id: 'k', algorithm: 'HS256', secret: hash(9), createdAt: second(0), retiredAt: undefined }
+    const { id: keyId } = await plane.tokens.signingKey(key)
+    const check = async (at: number) =>
+      (await plane.tokens.check({ id: 't', actor: { type: 'user', id: user.id }, issuedAt: second(at), keyId })).is
+    await plane.users.setOneTimeLogin(act(), user.id, hash(1), second(100))
+    assert.equal(await plane.users.takeOneTimeLogin(hash(2), second(10), 'scrypt$x'), undefined)
+    assert.deepEqual([await plane.users.passwordHash(user.id), await check(9)], [undefined, 'good'])
+    assert.equal((await plane.users.takeOneTimeLogin(hash(1), second(10), 'scrypt$x'))?.hasPassword, true)
+    assert.equal(await plane.users.passwordHash(user.id), 'scrypt$x')
+    assert.deepEqual([await check(9), await check(10)], ['revoked', 'good'])
+  })
+
   it('has one signing key and one secret for all, and keys that only check after a rotation', async () => {
     await using plane = await make()
     const key = (n: number) => ({
