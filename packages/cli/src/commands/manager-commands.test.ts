@@ -100,6 +100,10 @@ describe('users', () => {
     const form = new URLSearchParams({ grant_type: 'urn:millrace:one-time-login', login: made.oneTimeLogin })
     const logIn = async () => (await fetch(`${manager.url}/api/v1/oauth/token`, { method: 'POST', body: form })).status
     assert.deepEqual([await logIn(), await logIn()], [200, 400])
+    const invited = await run('users invite', ['ann@example.com'])
+    form.set('login', invited.trim())
+    assert.deepEqual([await logIn(), await logIn()], [200, 400])
+    await assert.rejects(run('users invite', ['ann']), code('COMMAND_USAGE'))
     assert.match(await run('users list', []), new RegExp(`${made.id} +ann@example\\.com +Ann .* no +none yet`))
     await assert.rejects(run('users delete', [made.id]), code('COMMAND_USAGE'))
     await run('users delete', [made.id], { yes: true })

@@ -156,6 +156,7 @@ export const commandTable: readonly CommandEntry[] = [
   ),
   entry('streams', 'subscriptions delete', '<stream> <id>', 'end one', () => import('./subscriptions-delete.ts')),
   entry('streams', 'users create', '<email>', 'make a person’s login', () => import('./users-create.ts')),
+  entry('streams', 'users invite', '<email>', 'make them another login', () => import('./users-invite.ts')),
   entry('streams', 'users list', '', 'the people who use the manager', () => import('./users-list.ts')),
   entry('streams', 'users delete', '<user>', 'remove one', () => import('./users-delete.ts')),
   entry('streams', 'signing-key rotate', '', 'sign tokens with a new key', () => import('./signing-key-rotate.ts')),

@@ -3,7 +3,7 @@ import type { CommandSource } from '../command/definition.ts'
 import { connect } from '../manager/connect.ts'
 
 export const command: CommandSource = {
-  doc: 'Makes a user: a person who uses the manager (administrators only). The login works once, for a day, and is shown this once.',
+  doc: 'Makes a user: a person who uses the manager (administrators only). The login works once, within a week, and is shown this once. Somebody who was granted something by e-mail, or lost the login before setting a password, gets another.',
   arguments: [{ usage: '<email>', doc: 'their e-mail address' }],
   options: [
     { flags: '--display-name <text>', doc: 'what people call them' },

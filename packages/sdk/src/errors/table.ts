@@ -457,7 +457,7 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   USER_EXISTS: afterFix(exitCodes.settings, 409)(
     (d) => `there is a user ${d['email']} already`,
-    () => 'Use that user, or another address.',
+    () => 'Use that user, or another address. For a forgotten password: millrace users invite EMAIL.',
   ),
   LAST_OWNER: afterFix(exitCodes.settings, 409)(
     (d) => `${d['what']} would be left without an owner`,

@@ -331,7 +331,7 @@ export interface Operations {
     body: undefined
     answer: undefined
   }
-  /** Make a user (administrators only), with a login that works once. */
+  /** Make a user (administrators only), with a login that works once. Somebody who is there without a password gets another login. */
   createUser: {
     params: undefined
     query: undefined
@@ -344,6 +344,13 @@ export interface Operations {
     query: { readonly after?: string | undefined; readonly limit?: number | undefined }
     body: undefined
     answer: { readonly items: readonly { readonly id: string; readonly email: string; readonly displayName: string; readonly isAdministrator: boolean; readonly createdAt: string; readonly hasPassword: boolean }[]; readonly next: string | null }
+  }
+  /** Make a login that works once for a user who is there (administrators only), as for a forgotten password. One made before no longer works. */
+  inviteUser: {
+    params: undefined
+    query: undefined
+    body: { readonly email: string }
+    answer: { readonly user: { readonly id: string; readonly email: string; readonly displayName: string; readonly isAdministrator: boolean; readonly createdAt: string; readonly hasPassword: boolean }; readonly oneTimeLogin: string }
   }
   /** A user. */
   getUser: {
@@ -538,6 +545,7 @@ export const places: { readonly [K in keyof Operations]: readonly [method: strin
   revokeClient: ['POST', '/api/v1/clients/{client}/revoke'],
   createUser: ['POST', '/api/v1/users'],
   listUsers: ['GET', '/api/v1/users'],
+  inviteUser: ['POST', '/api/v1/users/invite'],
   getUser: ['GET', '/api/v1/users/{user}'],
   deleteUser: ['DELETE', '/api/v1/users/{user}'],
   addSchema: ['POST', '/api/v1/streams/{stream}/schemas'],

@@ -109,6 +109,8 @@ export interface UsersPlane {
   /** The user with this address, made where there is none. */
   ensure(act: Act, user: NewUser): Promise<User>
   list(query: PageQuery): Promise<Page<User>>
+  /** Throws ACTOR_UNKNOWN. */
+  update(act: Act, id: string, user: Pick<NewUser, 'displayName' | 'isAdministrator'>): Promise<User>
   /** A hash made by scrypt, with its parameters and salt. Throws ACTOR_UNKNOWN. */
   setPassword(act: Act, id: string, hash: string): Promise<void>
   passwordHash(id: string): Promise<string | undefined>

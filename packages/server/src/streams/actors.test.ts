@@ -115,6 +115,7 @@ describe('users and logins', () => {
     const { user, oneTimeLogin } = await users.create(administrator, { email: 'Ann@example.org' })
     assert.equal((await world.logins.oneTime(oneTimeLogin))?.id, user.id)
     assert.equal(await world.logins.oneTime(oneTimeLogin), undefined)
+    await world.logins.setPassword({ ...somebody, id: user.id }, 'correct horse battery')
     await assert.rejects(users.create(administrator, { email: 'ann@example.org' }), code('USER_EXISTS'))
     await assert.rejects(users.create(somebody, { email: 'b@example.org' }), code('ACCESS_DENIED'))
     await assert.rejects(users.get(somebody, user.id), code('ACCESS_DENIED'))
@@ -122,6 +123,39 @@ describe('users and logins', () => {
     assert.equal((await users.list(administrator)).items.length, 3)
     await users.delete(administrator, user.id)
     await assert.rejects(users.get(administrator, user.id), code('ACTOR_UNKNOWN'))
+  })
+
+  // Who was granted something by e-mail was there without a login, and nothing made one.
+  it('get a login when a grant made them, and another when they forgot their password', async () => {
+    await using world = await openWorld()
+    const administrator = await world.user({ isAdministrator: true })
+    const { users, streams, sharing } = world.service
+    await streams.create(administrator, { name: 's' })
+    const { actor } = await sharing.grant(administrator, 's', { email: 'ann@example.org' }, consumer)
+    const lost = await users.create(administrator, { email: 'Ann@example.org' })
+    assert.deepEqual([lost.user.id, lost.user.isAdministrator], [actor.id, false])
+    const made = await users.create(administrator, {
+      email: 'ann@example.org',
+      displayName: 'Ann',
+      isAdministrator: true,
+    })
+    assert.deepEqual([made.user.id, made.user.displayName, made.user.isAdministrator], [actor.id, 'Ann', true])
+    assert.equal((await users.create(administrator, { email: 'ann@example.org' })).user.isAdministrator, true)
+    assert.equal(await world.logins.oneTime(lost.oneTimeLogin), undefined, 'only the newest works')
+    const ann = { ...administrator, ...actor }
+    await world.logins.setPassword(ann, 'correct horse battery')
+    const token = { id: 't', actor, issuedAt: world.pass(1000) }
+    const { oneTimeLogin } = await users.invite(administrator, 'ANN@example.org')
+    assert.equal((await world.logins.check(token)).is, 'good')
+    world.pass(1000)
+    assert.equal((await world.logins.oneTime(oneTimeLogin, 'staple horse battery'))?.id, actor.id)
+    assert.equal((await world.logins.check(token)).is, 'revoked')
+    assert.equal(await world.logins.user('ann@example.org', 'correct horse battery'), undefined)
+    const somebody = await world.user()
+    await assert.rejects(users.invite(somebody, 'ann@example.org'), code('ACCESS_DENIED'))
+    await assert.rejects(users.invite(administrator, 'bob@example.org'), code('ACTOR_UNKNOWN'))
+    const actions = (await world.service.audit(administrator)).items.map((line) => line.action)
+    assert.equal(actions.filter((action) => action === 'user.login-made').length, 4)
   })
 
   it('keep a login that works once where the password with it is refused', async () => {

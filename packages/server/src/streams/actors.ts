@@ -5,11 +5,11 @@ import type { Client, Page, PageQuery, Permission, User } from '../control/types
 import { type Actor, isAdministering, type Principal, type Rights } from '../domain/access.ts'
 import type { Context } from './context.ts'
 import type { Clients, Sharing, Users } from './stream-service.ts'
-import type { ClientWithSecret, Granted, Grantee, StreamRef } from './types.ts'
+import type { ClientWithSecret, Granted, Grantee, StreamRef, UserWithLogin } from './types.ts'
 
 const maxName = 500
 const maxDescription = 10_000
-/** How long the login of a new user works. */
+/** How long a login works that is made for a user. */
 const loginMs = 7 * 24 * 3600_000
 
 const argument = (why: string): MillraceError => new MillraceError('CONTROL_ARGUMENT', { why })
@@ -182,7 +182,7 @@ export class UserService implements Users {
       readonly displayName?: string | undefined
       readonly isAdministrator?: boolean | undefined
     },
-  ): Promise<{ readonly user: User; readonly oneTimeLogin: string }> {
+  ): Promise<UserWithLogin> {
     this.#context.requireAdministrator(p)
     const { users } = this.#context.control
     const email = checkedEmail(wanted.email)
@@ -190,9 +190,33 @@ export class UserService implements Users {
     checkName(displayName)
     const act = this.#context.act(p)
     const isAdministrator = wanted.isAdministrator ?? false
-    const user = await users.create(act, { id: this.#context.newId(), email, displayName, isAdministrator })
+    const known = await users.findByEmail(email)
+    if (known === undefined || known.hasPassword) {
+      const user = await users.create(act, { id: this.#context.newId(), email, displayName, isAdministrator })
+      return await this.#withLogin(p, user)
+    }
+    // A grant made them, or their first login was lost. Nothing that they are is taken away.
+    const wantedNow = {
+      displayName: wanted.displayName ?? known.displayName,
+      isAdministrator: isAdministrator || known.isAdministrator,
+    }
+    const isSame = wantedNow.displayName === known.displayName && wantedNow.isAdministrator === known.isAdministrator
+    return await this.#withLogin(p, isSame ? known : await users.update(act, known.id, wantedNow))
+  }
+
+  async invite(p: Principal, address: string): Promise<UserWithLogin> {
+    this.#context.requireAdministrator(p)
+    const email = checkedEmail(address)
+    const user = await this.#context.control.users.findByEmail(email)
+    if (user === undefined) throw new MillraceError('ACTOR_UNKNOWN', { type: 'user', id: email })
+    return await this.#withLogin(p, user)
+  }
+
+  async #withLogin(p: Principal, user: User): Promise<UserWithLogin> {
+    const act = this.#context.act(p)
     const oneTimeLogin = this.#context.newSecret()
-    await users.setOneTimeLogin(act, user.id, hashOf(oneTimeLogin), new Date(act.at.getTime() + loginMs))
+    const expiresAt = new Date(act.at.getTime() + loginMs)
+    await this.#context.control.users.setOneTimeLogin(act, user.id, hashOf(oneTimeLogin), expiresAt)
     return { user, oneTimeLogin }
   }
 

@@ -51,6 +51,7 @@ import type {
   StreamInfo,
   StreamListQuery,
   StreamRef,
+  UserWithLogin,
 } from './types.ts'
 
 /** Streams themselves. */
@@ -159,7 +160,10 @@ export interface Users {
   /** The user who asks; for a client, the one it belongs to. */
   me(p: Principal): Promise<User>
   get(p: Principal, id: string): Promise<User>
-  /** Administrators only, as all below. Answers a login that works once. Throws USER_EXISTS. */
+  /**
+   * Administrators only, as all below. Answers a login that works once, also for somebody who is there and has no password yet.
+   * Throws USER_EXISTS.
+   */
   create(
     p: Principal,
     user: {
@@ -167,7 +171,12 @@ export interface Users {
       readonly displayName?: string | undefined
       readonly isAdministrator?: boolean | undefined
     },
-  ): Promise<{ readonly user: User; readonly oneTimeLogin: string }>
+  ): Promise<UserWithLogin>
+  /**
+   * Another login that works once, for whoever has this address; one made before no longer works. A password goes on until
+   * another is set with the login. Throws ACTOR_UNKNOWN.
+   */
+  invite(p: Principal, email: string): Promise<UserWithLogin>
   list(p: Principal, query?: PageQuery): Promise<Page<User>>
   delete(p: Principal, id: string): Promise<void>
 }

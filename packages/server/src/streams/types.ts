@@ -13,6 +13,7 @@ import type {
   StreamChange,
   StreamEntry,
   StreamSettings,
+  User,
 } from '../control/types.ts'
 import type { Actor, Rights } from '../domain/access.ts'
 import type { OffsetRange } from '../domain/ranges.ts'
@@ -171,6 +172,12 @@ export interface Granted {
 export interface ClientWithSecret {
   readonly client: Client
   readonly secret: string
+}
+
+export interface UserWithLogin {
+  readonly user: User
+  /** Works once. */
+  readonly oneTimeLogin: string
 }
 
 // — schemas and keys —

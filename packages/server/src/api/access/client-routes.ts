@@ -1,7 +1,7 @@
 /** Clients: programs with a secret. And users: people. */
 import type { Client, User } from '../../control/types.ts'
 import { flag, type Infer, object, text, whole } from '../../http/schema.ts'
-import type { ClientWithSecret } from '../../streams/types.ts'
+import type { ClientWithSecret, UserWithLogin } from '../../streams/types.ts'
 import {
   actor,
   type AddRoutes,
@@ -57,6 +57,12 @@ const showUser = (u: User): Infer<typeof user> => ({
   isAdministrator: u.isAdministrator,
   createdAt: iso(u.createdAt),
   hasPassword: u.hasPassword,
+})
+const email = text({ minLength: 3, maxLength: 254, pattern: '^[^@\\s]+@[^@\\s]+$' })
+const withLogin = object({ user, oneTimeLogin: text({ description: 'shown this once, good for a week' }) })
+const showLogin = (made: UserWithLogin): Infer<typeof withLogin> => ({
+  user: showUser(made.user),
+  oneTimeLogin: made.oneTimeLogin,
 })
 
 const clientParams = object({ client: text({ minLength: 1, maxLength: 100, description: 'the id of a client' }) })
@@ -162,18 +168,32 @@ export const addUsers: AddRoutes = (app, { service, tokens }) => {
     all,
     {
       schema: {
-        ...doc('createUser', 'users', 'Make a user (administrators only), with a login that works once.'),
-        body: object(
-          { email: text({ minLength: 3, maxLength: 254, pattern: '^[^@\\s]+@[^@\\s]+$' }) },
-          { displayName: text({ minLength: 1, maxLength: 200 }), isAdministrator: flag() },
+        ...doc(
+          'createUser',
+          'users',
+          'Make a user (administrators only), with a login that works once. Somebody who is there without a password gets another login.',
         ),
-        response: answers(201, object({ user, oneTimeLogin: text() })),
+        body: object({ email }, { displayName: text({ minLength: 1, maxLength: 200 }), isAdministrator: flag() }),
+        response: answers(201, withLogin),
       },
     },
-    async (request, reply) => {
-      const made = await users.create(request.caller, request.body)
-      return await reply.code(201).send({ user: showUser(made.user), oneTimeLogin: made.oneTimeLogin })
+    async (request, reply) => await reply.code(201).send(showLogin(await users.create(request.caller, request.body))),
+  )
+  app.post(
+    `${all}/invite`,
+    {
+      schema: {
+        ...doc(
+          'inviteUser',
+          'users',
+          'Make a login that works once for a user who is there (administrators only), as for a forgotten password. One made before no longer works.',
+        ),
+        body: object({ email }),
+        response: answers(201, withLogin),
+      },
     },
+    async (request, reply) =>
+      await reply.code(201).send(showLogin(await users.invite(request.caller, request.body.email))),
   )
   app.get(
     all,

@@ -82,6 +82,23 @@ export class SqlUsers implements UsersPlane {
     return pageOf(rows, limit, userIn, (last) => last.id)
   }
 
+  async update(act: Act, id: string, user: Pick<NewUser, 'displayName' | 'isAdministrator'>): Promise<User> {
+    const { displayName, isAdministrator } = user
+    return await this.#sql.write(async (tx) => {
+      mustChange(
+        await tx.run(
+          'update account set display_name = ?, is_administrator = ? where id = ?',
+          displayName,
+          bit(isAdministrator),
+          id,
+        ),
+        id,
+      )
+      await note(tx, act, { action: 'user.updated', subject: `user:${id}`, details: { isAdministrator } })
+      return (await findBy(tx, 'id', id)) as User
+    })
+  }
+
   async setPassword(act: Act, id: string, hash: string): Promise<void> {
     await this.#sql.write(async (tx) => {
       mustChange(await tx.run('update account set password = ? where id = ?', hash, id), id)

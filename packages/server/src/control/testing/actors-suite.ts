@@ -108,10 +108,13 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     await plane.users.setPassword(act(), user.id, 'scrypt$x')
     assert.equal(await plane.users.passwordHash(user.id), 'scrypt$x')
     assert.equal((await plane.users.find(user.id))?.hasPassword, true)
+    const changed = await plane.users.update(act(), made.id, { displayName: 'New', isAdministrator: true })
+    assert.deepEqual(changed, { ...made, displayName: 'New', isAdministrator: true })
     await plane.users.remove(act(), made.id)
     assert.equal(await plane.users.find(made.id), undefined)
     await assert.rejects(plane.users.remove(act(), made.id), code('ACTOR_UNKNOWN'))
     await assert.rejects(plane.users.setPassword(act(), made.id, 'x'), code('ACTOR_UNKNOWN'))
+    await assert.rejects(plane.users.update(act(), made.id, changed), code('ACTOR_UNKNOWN'))
   })
 
   it('lets a one-time login work once, in time, and only the newest', async () => {

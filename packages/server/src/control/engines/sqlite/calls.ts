@@ -11,7 +11,7 @@ export const writes: Writes = {
   streams: ['create', 'made', 'update', 'beginRemoval', 'remove', 'forgetBefore'],
   permissions: ['grant', 'revoke'],
   clients: ['create', 'rotate', 'endRotation', 'revoke', 'remove', 'seen'],
-  users: ['create', 'ensure', 'setPassword', 'setOneTimeLogin', 'takeOneTimeLogin', 'remove'],
+  users: ['create', 'ensure', 'update', 'setPassword', 'setOneTimeLogin', 'takeOneTimeLogin', 'remove'],
   readStatus: ['mark', 'unmark', 'reset'],
   groups: [
     'create',
