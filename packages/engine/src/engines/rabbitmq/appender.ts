@@ -7,7 +7,7 @@ import { type Appended, offset, type WriterMark } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
 import { brokerError, isLasting } from './failures.ts'
 import { type Fold, noteWriters } from './fold.ts'
-import { Lease } from './lease.ts'
+import { Lease, lockOf } from './lease.ts'
 import type { Link } from './link.ts'
 import { type Block, type Checkpoint, type Entry, encodeEntry, type WriterRow } from './wire.ts'
 
@@ -209,7 +209,7 @@ export class Appender {
     const me = randomBytes(8).toString('hex')
     try {
       await channel.confirmSelect()
-      const lease = await Lease.acquire({ channel, queue: `${queue}.lock`, me, timeoutMs })
+      const lease = await Lease.acquire({ channel, queue: lockOf(queue), me, timeoutMs })
       const epoch = await this.#fence(channel, me, await catchUp())
       const fold = await catchUp()
       if (fold.by !== me || fold.epoch !== epoch) throw new Error('somebody else took the stream over')

@@ -37,6 +37,7 @@ export class Cursor {
   readonly #here: Delivery[] = []
   #begin: Begin
   #channel: Channel | undefined
+  #consumer = ''
   #lost: unknown
   #tag = 0
   #unacknowledged = 0
@@ -106,7 +107,10 @@ export class Cursor {
     const channel = this.#channel
     this.#channel = undefined
     this.#here.length = 0
-    await channel?.close()
+    if (channel?.active !== true) return
+    // RabbitMQ 3.10 keeps a consumer of a stream in its books, for as long as the connection is, where only its channel ends.
+    await channel.basicCancel(this.#consumer).catch(() => {})
+    await channel.close()
   }
 
   /** Of what was taken. */
@@ -186,6 +190,10 @@ export class Cursor {
       })
       this.#arrivals.wake()
     }
-    await channel.basicConsume({ queue: this.#o.queue, arguments: { 'x-stream-offset': this.#begin } }, taken)
+    const { consumerTag } = await channel.basicConsume(
+      { queue: this.#o.queue, arguments: { 'x-stream-offset': this.#begin } },
+      taken,
+    )
+    this.#consumer = consumerTag
   }
 }

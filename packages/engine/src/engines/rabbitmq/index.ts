@@ -10,6 +10,7 @@ import { StreamEngine } from '../../stream-engine.ts'
 import type { StreamLog } from '../../stream-log.ts'
 import type { CreateOptions, EngineSupports, Retention, StreamName } from '../../types.ts'
 import { brokerError, isNoQueue } from './failures.ts'
+import { lockOf } from './lease.ts'
 import type { BlockStream } from './block-stream.ts'
 import type { MessageStream } from './message-stream.ts'
 import type { StreamEntry } from './registry.ts'
@@ -199,7 +200,11 @@ export class RabbitEngine extends StreamEngine {
     if (kind === 'messages' && exchange === undefined) return
     const { link } = this.#shared
     try {
-      await link.with((channel) => channel.queueDelete({ queue }))
+      await link.with(async (channel) => {
+        await channel.queueDelete({ queue })
+        // Whoever else holds it, to append, has nothing to append to any more.
+        await channel.queueDelete({ queue: lockOf(queue) })
+      })
     } catch (error) {
       if (!isNoQueue(error)) throw brokerError(error, link.where)
     }

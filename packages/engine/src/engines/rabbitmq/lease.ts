@@ -4,6 +4,9 @@ import { MillraceError } from '@millrace/sdk/errors'
 /** A wish is said again so often; the broker forgets it a little later, for those who ended without taking it back. */
 const [wishMs, wishLifeMs] = [4_000, 10_000]
 
+/** The lock queue of the queue of a stream. */
+export const lockOf = (queue: string): string => `${queue}.lock`
+
 /**
  * The right to append to a stream: of those who consume its lock queue the broker serves one, until that one's channel ends. Each of them
  * publishes a wish there; who gets any wish is served. Wishes of others are held back unacknowledged, so that they go to the next one, and say

@@ -6,7 +6,7 @@ import type { RecordBatch } from '../../record-batch.ts'
 import { type Appended, offset, type WriterMark } from '../../types.ts'
 import { Waiters } from '../../waiters.ts'
 import { brokerError, isLasting } from './failures.ts'
-import { Lease } from './lease.ts'
+import { Lease, lockOf } from './lease.ts'
 import type { Link } from './link.ts'
 import { envelopeOf, type Message, type Origin, recordOf, type WriterState } from './message.ts'
 
@@ -265,7 +265,7 @@ export class MessageAppender {
     const channel = await link.channel()
     try {
       await channel.confirmSelect()
-      const lease = await Lease.acquire({ channel, queue: `${queue}.lock`, me: this.#me, timeoutMs })
+      const lease = await Lease.acquire({ channel, queue: lockOf(queue), me: this.#me, timeoutMs })
       await this.#t.prepare(channel)
       // The channel of before is gone for the broker, too, or another were not served: nothing more comes from it.
       await this.#t.catchUp()
