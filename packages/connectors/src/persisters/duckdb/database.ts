@@ -32,7 +32,7 @@ interface Staged {
   readonly shape: LineShape
   file: SpoolFile | undefined
   made: boolean
-  /** Whether the rows go into their table at once: they replace none. */
+  /** Whether the rows go into their table at once: they replace none, and no work on it waits that came before them. */
   readonly direct: boolean
 }
 
@@ -53,6 +53,8 @@ export class DuckDatabase implements SqlDatabase {
   readonly #spool: Spool | undefined
   #changes: TableChange[] = []
   #work: Work[] = []
+  /** Tables that work waits for. */
+  readonly #awaiting = new Set<string>()
   readonly #open = new Map<string, Staged>()
   readonly #shapes = new Map<string, LineShape>()
   #latest = new Map<string, Table>()
@@ -117,7 +119,7 @@ export class DuckDatabase implements SqlDatabase {
       if (change.kind === 'rekey') {
         await this.#mustBeUnique(change)
         this.#closeOpen(change.table.name)
-        this.#work.push({ kind: 'rekey', change })
+        this.#addWork(change.table, { kind: 'rekey', change })
       }
       this.#changes.push(change)
       this.#latest.set(change.table.name, change.table)
@@ -154,7 +156,7 @@ export class DuckDatabase implements SqlDatabase {
     const values = groups.map((g) => `(${g.map((cell, i) => cellLiteral(cell, columns[i] as Column)).join(', ')})`)
     const same = columns.map((c, i) => `t.${quote(c.name)} = g.k${i}`)
     const sql = `DELETE FROM ${this.#ref(table.name)} t USING (VALUES ${values.join(', ')}) g(${columns.map((_, i) => `k${i}`).join(', ')}) WHERE ${same.join(' AND ')}`
-    this.#work.push({ kind: 'sql', sql: () => [sql] })
+    this.#addWork(table, { kind: 'sql', sql: () => [sql] })
   }
 
   async retire(
@@ -170,13 +172,13 @@ export class DuckDatabase implements SqlDatabase {
       deletedAt === undefined
         ? `DELETE FROM ${name} WHERE ${other}`
         : `UPDATE ${name} SET "_sdc_deleted_at" = ${literal(deletedAt)} WHERE ${other} AND "_sdc_deleted_at" IS NULL`
-    this.#work.push({ kind: 'sql', sql: () => [sql, ...this.#orphans(table, children)] })
+    this.#addWork(table, { kind: 'sql', sql: () => [sql, ...this.#orphans(table, children)] })
   }
 
   async purge(table: Table, children: readonly Table[]): Promise<void> {
     this.#closeOpen(table.name)
     const sql = `DELETE FROM ${this.#ref(table.name)} WHERE "_sdc_deleted_at" IS NOT NULL`
-    this.#work.push({ kind: 'sql', sql: () => [sql, ...this.#orphans(table, children)] })
+    this.#addWork(table, { kind: 'sql', sql: () => [sql, ...this.#orphans(table, children)] })
   }
 
   #orphans(table: Table, children: readonly Table[]): readonly string[] {
@@ -201,6 +203,7 @@ export class DuckDatabase implements SqlDatabase {
         if (work.kind === 'rows') await this.#run(`DROP TABLE IF EXISTS temp.${quote(work.staged.name)}`)
     })
     this.#work = []
+    this.#awaiting.clear()
     this.#open.clear()
   }
 
@@ -350,11 +353,17 @@ export class DuckDatabase implements SqlDatabase {
       shape,
       file: undefined,
       made: false,
-      direct: table.keys.length === 0 && table.path.length === 0,
+      direct: table.keys.length === 0 && table.path.length === 0 && !this.#awaiting.has(table.name),
     }
     this.#open.set(table.name, staged)
-    if (!staged.direct) this.#work.push({ kind: 'rows', staged })
+    if (!staged.direct) this.#addWork(table, { kind: 'rows', staged })
     return staged
+  }
+
+  /** Has it done by the commit, behind what waits already. */
+  #addWork(table: Table, work: Work): void {
+    this.#work.push(work)
+    this.#awaiting.add(table.name)
   }
 
   #closeOpen(table: string): void {

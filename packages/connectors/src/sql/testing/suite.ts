@@ -4,6 +4,7 @@ import { evolutionTests } from './evolution.ts'
 import { killTests } from './killing.ts'
 import { nameTests } from './naming.ts'
 import { nestedTests } from './nesting.ts'
+import { orderTests } from './order.ts'
 import { safetyTests } from './safety.ts'
 import { valueTests } from './values.ts'
 
@@ -13,6 +14,7 @@ export const sqlDestinationSuite = (destination: Destination): void => {
   evolutionTests(destination)
   nameTests(destination)
   nestedTests(destination)
+  orderTests(destination)
   safetyTests(destination)
   killTests(destination)
 }

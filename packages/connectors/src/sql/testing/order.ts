@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { JsonObject, PersisterSession } from '@millrace/sdk'
+import { type Destination, Place, recordsOf, schemaOf } from './destination.ts'
+
+const int = { type: 'integer' }
+const keyless = schemaOf('t', { id: int }, [])
+
+const activate = async (session: PersisterSession, version: number): Promise<void> =>
+  await session.activateVersion?.({ type: 'ACTIVATE_VERSION', stream: 't', version, line: 9 })
+
+/** Rows of these ids, one batch a version. */
+const write = async (session: PersisterSession, version: number, ...ids: readonly number[]): Promise<void> =>
+  await session.write(
+    't',
+    recordsOf(
+      't',
+      ids.map((id) => `{"id":${id}}`),
+      { version },
+    ),
+  )
+
+export const orderTests = (d: Destination): void => {
+  describe(`${d.name}: the order within a flush`, () => {
+    const within = async (
+      place: Place,
+      work: (session: PersisterSession) => Promise<void>,
+      settings: JsonObject = {},
+    ): Promise<readonly (readonly (string | null)[])[]> => {
+      await using session = await place.open(settings)
+      await work(session)
+      await session.flush()
+      await session[Symbol.asyncDispose]()
+      return await place.rows('t')
+    }
+
+    // Rows without keys went into their table at once and removals waited: what came behind a removal was removed too.
+    for (const [what, schema, settings] of [
+      ['no keys', keyless, {}],
+      ['mode append', schemaOf('t', { id: int }), { mode: 'append' }],
+    ] as const)
+      test(`${what}: rows behind an ACTIVATE_VERSION stay`, async () => {
+        await using place = await Place.make(d)
+        const rows = await within(
+          place,
+          async (session) => {
+            await session.declare(schema)
+            await write(session, 1, 1)
+            await activate(session, 1)
+            await write(session, 2, 2)
+            await activate(session, 2)
+            await write(session, 3, 3, 4)
+          },
+          settings,
+        )
+        assert.deepEqual(
+          rows.map((r) => r[0]),
+          ['2', '3', '4'],
+        )
+      })
+
+    test('no keys: the active row is not marked as deleted', async () => {
+      await using place = await Place.make(d)
+      const rows = await within(
+        place,
+        async (session) => {
+          await session.declare(keyless)
+          await write(session, 1, 1)
+          await activate(session, 1)
+          await write(session, 2, 2)
+          await activate(session, 2)
+        },
+        { deletes: 'soft' },
+      )
+      const deleted = (await place.columnNames('t')).indexOf('_sdc_deleted_at')
+      assert.deepEqual(
+        rows.map((r) => [r[0], r[deleted] === null]),
+        [
+          ['1', false],
+          ['2', true],
+        ],
+      )
+    })
+
+    test('rows that came before the keys went replace none that came after', async () => {
+      await using place = await Place.make(d)
+      const rows = await within(place, async (session) => {
+        await session.declare(schemaOf('t', { id: int }))
+        await session.write('t', recordsOf('t', ['{"id":1}', '{"id":2}']))
+        await session.declare(keyless)
+        await session.write('t', recordsOf('t', ['{"id":1}', '{"id":1}']))
+      })
+      assert.deepEqual(
+        rows.map((r) => r[0]),
+        ['1', '1', '1', '2'],
+      )
+    })
+  })
+}
