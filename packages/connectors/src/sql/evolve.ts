@@ -54,9 +54,9 @@ export const newTable = (
     columns.push({ path: [], name: names.claim('_sdc_level_0_id'), type: 'integer', link: { index: true } })
   }
   for (const w of wanted.columns) columns.push({ path: w.path, name: names.claim(w.path.join('__')), type: w.type })
-  for (const m of options.metadata) addMetadata(m, columns)
+  for (const m of options.metadata) addMetadata(m, columns, names)
   // No table is without a column: where the schema names none, the first is the order of the rows.
-  if (columns.length === 0) addMetadata('_sdc_sequence', columns)
+  if (columns.length === 0) addMetadata('_sdc_sequence', columns, names)
   const table: Table = {
     name: about.name,
     substream: about.substream,
@@ -67,10 +67,19 @@ export const newTable = (
   return { table, changes: [{ kind: 'create', table }] }
 }
 
-/** A name that stands already is the record's own: a log-based streamer sends `_sdc_deleted_at` as a field. */
-const addMetadata = (metadata: MetadataName, columns: Column[]): Column | undefined => {
-  if (columns.some((c) => fold(c.name) === metadata)) return undefined
-  const column: Column = { path: [], name: metadata, type: metadataTypes[metadata], metadata }
+/** The column that Millrace fills with this. */
+export const metadataColumn = (table: Table, metadata: MetadataName): Column | undefined =>
+  table.columns.find((c) => c.metadata === metadata)
+
+/**
+ * A name that stands already is the record's own: a log-based streamer sends `_sdc_deleted_at` as a field. But a field
+ * is never the version of its row, by which rows are removed: that gets a column of its own.
+ */
+const addMetadata = (metadata: MetadataName, columns: Column[], names: Names): Column | undefined => {
+  const stands = (c: Column): boolean =>
+    c.metadata === metadata || (metadata !== '_sdc_table_version' && fold(c.name) === metadata)
+  if (columns.some(stands)) return undefined
+  const column: Column = { path: [], name: names.claim(metadata), type: metadataTypes[metadata], metadata }
   columns.push(column)
   return column
 }
@@ -88,7 +97,9 @@ export const evolve = (table: Table, wanted: readonly WantedColumn[], options: E
   const retyped: { column: Column; from: ColumnType }[] = []
   let isAdopted = false
   for (const w of wanted) {
-    const own = columns.findIndex((c) => c.metadata !== undefined && samePath([c.metadata], w.path))
+    const own = columns.findIndex(
+      (c) => c.metadata !== undefined && c.metadata !== '_sdc_table_version' && samePath([c.metadata], w.path),
+    )
     if (own >= 0) {
       // What was ours to fill the streamer fills from now on, in the same column.
       const { name, type } = columns[own] as Column
@@ -110,7 +121,7 @@ export const evolve = (table: Table, wanted: readonly WantedColumn[], options: E
     retyped.push({ column, from: old.type })
   }
   for (const m of options.metadata) {
-    const column = addMetadata(m, columns)
+    const column = addMetadata(m, columns, names)
     if (column !== undefined) added.push(column)
   }
   const next: Table = { ...table, columns }

@@ -2,6 +2,7 @@
 import { isObject, type Json, type JsonObject, MillraceError, type RecordMessage, toMillraceError } from '@millrace/sdk'
 import { cellOf, UnstorableValue } from './cells.ts'
 import { typeOfValue } from './column-types.ts'
+import { metadataColumn } from './evolve.ts'
 import { RecordScanner } from './scanner.ts'
 import type { Cell, Column, ColumnType, Dialect, MetadataName, RowEncoder, Table } from './types.ts'
 import type { WantedColumn } from './wanted.ts'
@@ -80,7 +81,7 @@ export class RowMaker {
     this.#metadata = table.columns.flatMap((c, index) =>
       c.metadata === undefined ? [] : [{ index, name: c.metadata }],
     )
-    this.#versioned = table.columns.some((c) => c.name === '_sdc_table_version')
+    this.#versioned = metadataColumn(table, '_sdc_table_version') !== undefined
     table.columns.forEach((c, i) => {
       if (c.path.length > 0) this.#place(c.path).column = i
     })
@@ -218,9 +219,17 @@ export class RowMaker {
       } else if (this.#closed && path.length === 0) {
         out.batch.ignored.add(key)
       } else {
-        out.wants.push({ path: [...path, key], type: typeOfValue(v) as ColumnType })
+        out.wants.push({ path: [...path, key], type: this.#typeOfNew(v, [...path, key]) })
       }
     }
+  }
+
+  /** What was ours to fill keeps its type where the record's value fits. */
+  #typeOfNew(v: Json, path: readonly string[]): ColumnType {
+    const ours = path.length === 1 ? metadataColumn(this.table, path[0] as MetadataName) : undefined
+    return ours !== undefined && cellOf(v, ours, this.#dialect) !== undefined
+      ? ours.type
+      : (typeOfValue(v) as ColumnType)
   }
 
   #cell(v: Json, index: number, out: { wants: WantedColumn[]; batch: Batch }): Cell {

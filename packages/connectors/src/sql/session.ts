@@ -14,7 +14,7 @@ import {
   type SchemaMessage,
 } from '@millrace/sdk'
 import { readEntries } from './catalog.ts'
-import { samePath } from './evolve.ts'
+import { metadataColumn, samePath } from './evolve.ts'
 import { fold } from './names.ts'
 import { TablePlanner, type Tables } from './planner.ts'
 import { type EncodedBatch, RowMaker } from './rows.ts'
@@ -150,12 +150,13 @@ export class SqlSession implements PersisterSession {
     await this.#reenter(message.stream)
     const s = this.#substreams.get(message.stream)
     if (s === undefined) return
-    if (!s.main.columns.some((c) => c.name === '_sdc_table_version')) {
+    const column = metadataColumn(s.main, '_sdc_table_version')
+    if (column === undefined) {
       this.#warnOnce(message.stream, '', 'ACTIVATE_VERSION has no effect: no record ever carried a version')
       return
     }
     const deletedAt = this.#settings.deletes === 'soft' ? new Date().toISOString() : undefined
-    await this.#db.retire(s.main, s.children, message.version, deletedAt)
+    await this.#db.retire(s.main, s.children, { column: column.name, active: message.version }, deletedAt)
   }
 
   async flush(): Promise<void> {

@@ -61,6 +61,12 @@ export type TableChange =
   | { readonly kind: 'retype'; readonly table: Table; readonly column: Column; readonly from: ColumnType }
   | { readonly kind: 'rekey'; readonly table: Table; readonly from: readonly string[] }
 
+/** The version whose rows stay, and the column in which rows have theirs. */
+export interface ActiveVersion {
+  readonly column: string
+  readonly active: number
+}
+
 /** What a database can do and how it writes SQL. Pure: no connection. */
 export interface Dialect {
   readonly name: string
@@ -142,7 +148,7 @@ export interface SqlDatabase extends AsyncDisposable {
   /** Removes the rows whose key columns `columns` have the values of any row in `rows` (cells of those columns only). */
   removeGroups(table: Table, columns: readonly Column[], rows: readonly (readonly Cell[])[]): Promise<void>
   /** Removes the rows of other versions with the rows of `children` that belong to them; or marks them with a time. */
-  retire(table: Table, children: readonly Table[], version: number, deletedAt: string | undefined): Promise<void>
+  retire(table: Table, children: readonly Table[], version: ActiveVersion, deletedAt: string | undefined): Promise<void>
   /** Removes the rows that the source marked as deleted (`_sdc_deleted_at`), and what belongs to them. */
   purge(table: Table, children: readonly Table[]): Promise<void>
   /** Makes everything since the last commit durable, with these catalog entries (table name and JSON text). */

@@ -10,7 +10,17 @@ import { availableParallelism } from 'node:os'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { MillraceError } from '@millrace/sdk'
 import { catalogTable } from '../../sql/catalog.ts'
-import type { Cell, Column, ColumnType, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
+import type {
+  ActiveVersion,
+  Cell,
+  Column,
+  ColumnType,
+  Dialect,
+  RowEncoder,
+  SqlDatabase,
+  Table,
+  TableChange,
+} from '../../sql/types.ts'
 import { convertSql, createSql, duckdbDialect, literal, quote, typeName } from './dialect.ts'
 import { checkFile, translate } from './failures.ts'
 import { type LineShape, LineWriter, lineShape, readSql } from './lines.ts'
@@ -162,12 +172,12 @@ export class DuckDatabase implements SqlDatabase {
   async retire(
     table: Table,
     children: readonly Table[],
-    version: number,
+    version: ActiveVersion,
     deletedAt: string | undefined,
   ): Promise<void> {
     this.#closeOpen(table.name)
     const name = this.#ref(table.name)
-    const other = `"_sdc_table_version" IS DISTINCT FROM ${version}`
+    const other = `${quote(version.column)} IS DISTINCT FROM ${version.active}`
     const sql =
       deletedAt === undefined
         ? `DELETE FROM ${name} WHERE ${other}`

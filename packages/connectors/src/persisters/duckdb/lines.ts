@@ -44,7 +44,8 @@ export interface LineShape {
 }
 
 export const lineShape = (table: Table): LineShape => {
-  const own = table.columns.map((c) => (c.path.length === 1 ? (c.path[0] as string) : c.name))
+  // What is ours stands beside the fields of a record, also those that are left out: so it has names that no field has.
+  const own = table.columns.map((c) => (c.path.length === 1 ? (c.path[0] as string) : `_millrace${c.name}`))
   const raw =
     table.columns.every((c) => c.path.length === 1 || c.metadata !== undefined) &&
     new Set(own.map((k) => k.toLowerCase())).size === own.length &&

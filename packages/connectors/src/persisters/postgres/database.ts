@@ -12,7 +12,16 @@
 import { createHash } from 'node:crypto'
 import { MillraceError } from '@millrace/sdk'
 import { catalogTable } from '../../sql/catalog.ts'
-import type { Cell, Column, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
+import type {
+  ActiveVersion,
+  Cell,
+  Column,
+  Dialect,
+  RowEncoder,
+  SqlDatabase,
+  Table,
+  TableChange,
+} from '../../sql/types.ts'
 import type { CopyWriter } from './copy-rows.ts'
 import { literal, postgresDialect, quote, typeName } from './dialect.ts'
 import type { Link } from './link.ts'
@@ -188,10 +197,10 @@ export class PostgresDatabase implements SqlDatabase {
   async retire(
     table: Table,
     children: readonly Table[],
-    version: number,
+    version: ActiveVersion,
     deletedAt: string | undefined,
   ): Promise<void> {
-    const other = `"_sdc_table_version" IS DISTINCT FROM ${version}`
+    const other = `${quote(version.column)} IS DISTINCT FROM ${version.active}`
     await this.#remove(
       table,
       children,

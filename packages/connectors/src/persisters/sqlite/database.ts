@@ -4,7 +4,16 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { MillraceError, systemCode } from '@millrace/sdk'
-import type { Cell, Column, Dialect, RowEncoder, SqlDatabase, Table, TableChange } from '../../sql/types.ts'
+import type {
+  ActiveVersion,
+  Cell,
+  Column,
+  Dialect,
+  RowEncoder,
+  SqlDatabase,
+  Table,
+  TableChange,
+} from '../../sql/types.ts'
 import { sqliteDialect } from './dialect.ts'
 import { PackPool, RowPacker } from './packed-rows.ts'
 import type { Answer, Call } from './worker.ts'
@@ -102,7 +111,7 @@ export class SqliteDatabase implements SqlDatabase {
   async retire(
     table: Table,
     children: readonly Table[],
-    version: number,
+    version: ActiveVersion,
     deletedAt: string | undefined,
   ): Promise<void> {
     await this.#call('retire', [table, children, version, deletedAt])

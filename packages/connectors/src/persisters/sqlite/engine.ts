@@ -13,7 +13,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { Digest } from '@millrace/sdk/books'
 import { catalogTable } from '../../sql/catalog.ts'
 import { asciiAt, utf8At } from '../../sql/slices.ts'
-import type { Cell, Column, ColumnType, Table, TableChange } from '../../sql/types.ts'
+import type { ActiveVersion, Cell, Column, ColumnType, Table, TableChange } from '../../sql/types.ts'
 import { convertSql, createSql, sqliteDialect } from './dialect.ts'
 import type { PackedRows } from './packed-rows.ts'
 
@@ -248,16 +248,14 @@ export class SqliteEngine {
       )
   }
 
-  retire(table: Table, children: readonly Table[], version: number, deletedAt: string | undefined): void {
+  retire(table: Table, children: readonly Table[], version: ActiveVersion, deletedAt: string | undefined): void {
     const name = quote(table.name)
-    if (deletedAt === undefined)
-      this.#db.prepare(`DELETE FROM ${name} WHERE "_sdc_table_version" IS NOT ?`).run(version)
+    const other = `${quote(version.column)} IS NOT ?`
+    if (deletedAt === undefined) this.#db.prepare(`DELETE FROM ${name} WHERE ${other}`).run(version.active)
     else
       this.#db
-        .prepare(
-          `UPDATE ${name} SET "_sdc_deleted_at" = ? WHERE "_sdc_table_version" IS NOT ? AND "_sdc_deleted_at" IS NULL`,
-        )
-        .run(deletedAt, version)
+        .prepare(`UPDATE ${name} SET "_sdc_deleted_at" = ? WHERE ${other} AND "_sdc_deleted_at" IS NULL`)
+        .run(deletedAt, version.active)
     this.#removeOrphans(table, children)
   }
 

@@ -95,5 +95,43 @@ export const orderTests = (d: Destination): void => {
         ['1', '1', '1', '2'],
       )
     })
+
+    // The column was found by its name, so that a field of the records decided which rows are removed.
+    for (const rest of [{}, { additionalProperties: false }])
+      for (const named of [true, false])
+        test(`a field _sdc_table_version is not the version of its row (${named ? 'named' : 'not named'}${'additionalProperties' in rest ? ', closed' : ''})`, async () => {
+          await using place = await Place.make(d)
+          const own = { _sdc_table_version: int }
+          await within(place, async (session) => {
+            await session.declare(schemaOf('t', { id: int, ...(named ? own : {}) }, ['id'], rest))
+            await session.write('t', recordsOf('t', ['{"id":1,"_sdc_table_version":3}'], { version: 5 }))
+            await activate(session, 5)
+            await session.write('t', recordsOf('t', ['{"id":2,"_sdc_table_version":5}'], { version: 4 }))
+            await session.write('t', recordsOf('t', ['{"id":3}'], { version: 5 }))
+            await activate(session, 5)
+          })
+          const rows = await place.rows('t')
+          assert.deepEqual(
+            rows.map((r) => r[0]),
+            ['1', '3'],
+          )
+          const isKept = named || !('additionalProperties' in rest)
+          assert.deepEqual(rows[0]?.slice(1).toSorted(), isKept ? ['3', '5'] : ['5'])
+        })
+
+    test('a field _sdc_deleted_at that the schema does not name is the time it was deleted', async () => {
+      await using place = await Place.make(d)
+      const rows = await within(
+        place,
+        async (session) => {
+          await session.declare(schemaOf('t', { id: int }))
+          await session.write('t', recordsOf('t', ['{"id":1}', '{"id":2,"_sdc_deleted_at":"2024-05-06T07:08:09Z"}']))
+        },
+        { deletes: 'soft' },
+      )
+      const { columns } = await place.table('t')
+      assert.deepEqual(columns[1], { name: '_sdc_deleted_at', type: d.types.timestamp })
+      assert.match(String(rows[1]?.[1]), /^2024-05-06/)
+    })
   })
 }
