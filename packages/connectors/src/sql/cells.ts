@@ -1,6 +1,6 @@
 /** From values to cells: the slow and exact way, for whatever cannot be loaded as the bytes it came in. */
 import { Decimal, encodeJson, type Json, MillraceError } from '@millrace/sdk'
-import { integerType, scaleOf } from './column-types.ts'
+import { integerType, scaleOf, wholeOf } from './column-types.ts'
 import type { Cell, Column, ColumnType, Dialect } from './types.ts'
 
 const PLAIN_TIMESTAMP =
@@ -84,7 +84,7 @@ const hasRoom = (text: string, { maxDigits }: Dialect): boolean => {
 
 const wholeCell = (value: Json, type: 'integer' | 'bigint'): Cell | undefined => {
   if (typeof value !== 'bigint' && !(typeof value === 'number' && Number.isInteger(value))) return undefined
-  const whole = BigInt(value)
+  const whole = typeof value === 'bigint' ? value : wholeOf(value)
   const needs = integerType(whole)
   return needs === 'integer' || needs === type ? String(whole) : undefined
 }

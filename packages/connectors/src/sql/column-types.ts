@@ -24,13 +24,24 @@ export const typeOfValue = (value: Json): ColumnType | undefined => {
     case 'string':
       return 'text'
     case 'number':
-      return Number.isInteger(value) ? integerType(BigInt(value)) : 'float'
+      return Number.isInteger(value) ? integerType(wholeOf(value)) : 'float'
     case 'bigint':
       return integerType(value)
     default:
       if (value === null) return undefined
       return value instanceof Decimal ? 'decimal' : 'json'
   }
+}
+
+/**
+ * The whole number that a double stands for: a reader leaves a number a double where its shortest digits are those that
+ * were written, so 1e25 is 10000000000000000000000000 and not what the double holds.
+ */
+export const wholeOf = (value: number): bigint => {
+  if (Number.isSafeInteger(value)) return BigInt(value)
+  const [digits = '', exponent = '0'] = String(value).split('e')
+  const [whole = '', fraction = ''] = digits.split('.')
+  return BigInt(whole + fraction) * 10n ** BigInt(Number(exponent) - fraction.length)
 }
 
 /** The smallest type that holds this integer. */

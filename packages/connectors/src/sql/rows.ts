@@ -1,7 +1,7 @@
 /** From records to rows of one table: raw where the scanner allows it, else cell by cell. */
 import { isObject, type Json, type JsonObject, MillraceError, type RecordMessage, toMillraceError } from '@millrace/sdk'
 import { cellOf, UnstorableValue } from './cells.ts'
-import { typeOfValue } from './column-types.ts'
+import { typeOfValue, wholeOf } from './column-types.ts'
 import { metadataColumn } from './evolve.ts'
 import { RecordScanner } from './scanner.ts'
 import type { Cell, Column, ColumnType, Dialect, MetadataName, RowEncoder, Table } from './types.ts'
@@ -151,7 +151,7 @@ export class RowMaker {
       try {
         const values = record.record
         last.set(
-          JSON.stringify(this.#keys.map((k) => String(values[(this.table.columns[k] as Column).path[0] as string]))),
+          JSON.stringify(this.#keys.map((k) => keyText(values[(this.table.columns[k] as Column).path[0] as string]))),
           record,
         )
       } catch {
@@ -277,6 +277,9 @@ export class RowMaker {
     })
   }
 }
+
+/** The same for the same key, however its number is written. */
+const keyText = (v: Json | undefined): string => String(typeof v === 'number' && Number.isInteger(v) ? wholeOf(v) : v)
 
 class Batch implements EncodedBatch {
   readonly rows: RowEncoder

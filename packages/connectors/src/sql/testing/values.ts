@@ -59,6 +59,21 @@ export const valueTests = (d: Destination): void => {
       assert.equal((await place.rows('bare')).length, 3)
     })
 
+    // They got the digits of the nearest double: 1e25 was 10000000000000000905969664, and another key than itself written out.
+    test('a whole number written with an exponent has its own digits, also as a key', async () => {
+      await using place = await Place.make(d)
+      const schema = schemaOf('whole', { k: { type: 'integer' }, i: { type: 'integer' } }, ['k'])
+      await place.run(schema, ['{"k":1e25,"i":-1.25e25}', '{"k":4.611686018427388e18,"i":1e3}'])
+      await place.run(schema, ['{"k":10000000000000000000000000,"i":1e22}'])
+      assert.deepEqual((await place.rows('whole')).map((r) => r.join()).toSorted(), [
+        '10000000000000000000000000,10000000000000000000000',
+        '4611686018427388000,1000',
+      ])
+      await place.run(schema, ['{"k":1e25,"i":-1.25e25}'])
+      const rows = await place.rows('whole')
+      assert.equal(rows.find((r) => r[0]?.endsWith('0000'))?.[1], '-12500000000000000000000000')
+    })
+
     test('a stream without a schema gets typed columns from its first records', async () => {
       await using place = await Place.make(d)
       const hello = { ...schemaOf('hello', {}, ['id']), schema: {}, inferred: true }
