@@ -114,6 +114,17 @@ describe('files, Parquet', () => {
     })
   })
 
+  test('a substream is called as the file without its extension', async () => {
+    // `.parquet` is longer than other extensions, and stayed in the name.
+    for (const [file, substream] of [
+      ['named.parquet', 'named'],
+      ['Sales.2024.Parquet', 'Sales.2024'],
+    ] as const) {
+      const { state } = await read({ path: await make(file, 'select 1 as id') })
+      assert.deepEqual(Object.keys(state['bookmarks'] as JsonObject), [substream])
+    }
+  })
+
   test('a later run reads only files that are new or have changed', async () => {
     const path = await make('later.parquet', 'select 1 as id')
     const first = await read({ path })

@@ -108,7 +108,7 @@ const withoutCompression = (path: string): string => path.replace(/\.(gz|zst)$/i
 /** The name of the file without its extensions. */
 const substreamOf = (path: string): string => {
   const name = basename(withoutCompression(path))
-  return name.replace(/(?<=.)\.[A-Za-z0-9]{1,6}$/, '')
+  return name.replace(/(?<=.)\.(?:parquet|[A-Za-z0-9]{1,6})$/i, '')
 }
 
 const formatOf = async (path: string, origin: Origin, compression: Compression): Promise<Format> => {
