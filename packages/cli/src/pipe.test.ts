@@ -122,6 +122,11 @@ test('a state file that was appended to counts by its last complete line; a torn
   assert.equal(await records(`${state(3)}\n${state(7)}\n`), 2)
   assert.equal(await records(`${state(3)}\n${state(7)}\n{"bookma`), 2)
   assert.equal(await records(`${state(3)}\nnonsense\n`), undefined)
+  // Each of these was taken for the beginning.
+  assert.equal(await records(`{"type":"STATE","value":${state(7)}}\n`), 2)
+  assert.equal(await records('null\n'), undefined)
+  for (const bookmark of ['"x"', '[]', '-1', '{"n":1}'])
+    assert.equal(await records(`{"bookmarks":{"hello":{"bookmark":${bookmark}}}}`), undefined, bookmark)
 })
 
 test('an invalid record stops the run with one line; what came before is stored and its state printed', async () => {

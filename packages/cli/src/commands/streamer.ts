@@ -103,7 +103,7 @@ const readState = (streamer: Streamer, path: string, shownAs: string): Json | un
     throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: fileTrouble(e) }, { cause: e })
   }
   const state = parseStateFile(content, shownAs)
-  if (state !== undefined && state !== null && !isObject(state) && streamer.olderState === undefined)
+  if (state !== undefined && !isObject(state) && streamer.olderState === undefined)
     throw new MillraceError('STATE_UNREADABLE', { source: shownAs, why: 'it is not a JSON object' })
   return state
 }

@@ -1,5 +1,5 @@
 import { MillraceError } from '../errors/error.ts'
-import { type Json, parseExact } from '../message/json.ts'
+import { isObject, type Json, type JsonObject, parseExact } from '../message/json.ts'
 
 /**
  * The state in the text of a state file. Empty text is the beginning: undefined.
@@ -9,6 +9,33 @@ import { type Json, parseExact } from '../message/json.ts'
  * else is refused with STATE_UNREADABLE and never taken for the beginning.
  */
 export const parseStateFile = (text: string, source: string): Json | undefined => {
+  const value = lastValue(text, source)
+  return value === undefined ? undefined : stateIn(value, source)
+}
+
+/**
+ * The state in what a file of states holds: a whole STATE or BOOKMARK (`tail -1` of what a streamer wrote) says it in `value`, Meltano
+ * keeps it as `singer_state`. Throws STATE_UNREADABLE where it is another message, or null, which is no state and not the beginning.
+ */
+export const stateIn = (value: Json, source: string): Json => {
+  const unreadable = (why: string): never => {
+    throw new MillraceError('STATE_UNREADABLE', { source, why })
+  }
+  const inside = isObject(value) ? insideOf(value) : undefined
+  const state = inside === undefined ? value : inside
+  if (state === null) return unreadable('it says null, which is no state and not the beginning')
+  const type = isObject(state) ? state['type'] : undefined
+  return otherMessages.has(type ?? null) ? unreadable(`it is a ${String(type)} message and no state`) : state
+}
+
+const otherMessages: ReadonlySet<Json> = new Set(['RECORD', 'SCHEMA', 'ACTIVATE_VERSION', 'BATCH'])
+
+const insideOf = (value: JsonObject): Json | undefined => {
+  if (value['type'] === 'STATE' || value['type'] === 'BOOKMARK') return value['value']
+  return Object.hasOwn(value, 'bookmarks') ? undefined : value['singer_state']
+}
+
+const lastValue = (text: string, source: string): Json | undefined => {
   const content = text.startsWith('\uFEFF') ? text.slice(1) : text
   if (content.trim() === '') return undefined
   const whole = parse(content)

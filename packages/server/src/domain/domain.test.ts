@@ -137,6 +137,8 @@ test('the state in a text: whole, last complete line, torn last line, unreadable
   assert.equal(readStateText('11\n12\n1', 's'), '12')
   assert.throws(() => readStateText('{"a":1}\nnot json\n', 's'), { code: 'STATE_UNREADABLE' })
   assert.throws(() => readStateText('{"a', 's'), { code: 'STATE_UNREADABLE' })
+  assert.equal(readStateText('{"type":"STATE","value":{"a":12345678901234567890}}', 's'), '{"a":12345678901234567890}')
+  assert.throws(() => readStateText('{"type":"STATE","value":null}', 's'), { code: 'STATE_UNREADABLE' })
 })
 
 test('what differs between two states keeps every digit', () => {

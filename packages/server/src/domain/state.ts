@@ -2,21 +2,19 @@
  * States as Millrace compares them. A state is kept as the text it had on the wire; here it is only looked at. It is
  * free-form JSON; by Singer's convention `bookmarks` has one entry a substream.
  */
-import { encodeJson, isObject, type Json, MillraceError, parseExact } from '@millrace/sdk'
+import { encodeJson, isObject, type Json, MillraceError, parseExact, stateIn } from '@millrace/sdk'
 
 /**
  * The state in a text: a whole JSON value, or the last complete line of a log of states (`>> state.json`), where a torn
- * last line does not count. Empty text is the beginning: undefined. Throws STATE_UNREADABLE, naming `source`; also for null,
- * which says neither where something was nor that it is to begin anew.
+ * last line does not count. Empty text is the beginning: undefined. Out of a message STATE its value is taken. Throws
+ * STATE_UNREADABLE, naming `source`; also for null, which says neither where something was nor that it is to begin anew.
  */
 export const readStateText = (text: string, source: string): string | undefined => {
   const found = lastState(text, source)
-  if (found === 'null')
-    throw new MillraceError('STATE_UNREADABLE', {
-      source,
-      why: 'it says null, which is no state and not the beginning',
-    })
-  return found
+  if (found === undefined) return undefined
+  const value = parseExact(found)
+  const state = stateIn(value, source)
+  return state === value ? found : encodeJson(state)
 }
 
 const lastState = (text: string, source: string): string | undefined => {

@@ -274,3 +274,11 @@ test('a large file is read in bounded memory', async () => {
   assert.ok(bytes > 100_000_000)
   assert.ok(most < 600 * 1024 * 1024, `${most} bytes resident`)
 })
+
+test('a bookmark of another shape is refused and not taken for the beginning', async () => {
+  const path = file('shape.csv', 'id\n1\n')
+  for (const bookmark of ['x', 5, [], {}, { files: 'x' }, { files: { [path]: 5 } }]) {
+    const { error } = await read({ path }, { state: { bookmarks: { shape: { bookmark } } } })
+    assert.equal(error?.code, 'STATE_UNREADABLE', JSON.stringify(bookmark))
+  }
+})

@@ -3,7 +3,7 @@
  * before the place where reading stopped: what was appended is read on from there, and a file that was cut or replaced
  * is read anew. Where a place in the bytes means nothing (compressed, or not UTF-8), a file counts when it was read whole.
  */
-import { isObject, type Json, type JsonObject, type Logger } from '@millrace/sdk'
+import { isObject, type Json, type Logger, MillraceError } from '@millrace/sdk'
 import { marksOf } from './blocks.ts'
 import type { SourceFile } from './sources.ts'
 
@@ -24,13 +24,21 @@ export interface Start {
   readonly lines: number
 }
 
+/** Throws STATE_UNREADABLE where the bookmark is not one of ours. */
 export const positionsOf = (bookmark: Json | undefined): Map<string, FilePosition> => {
-  const files = isObject(bookmark ?? null) ? (bookmark as JsonObject)['files'] : undefined
-  const positions = new Map<string, FilePosition>()
-  if (isObject(files ?? null))
-    for (const [path, p] of Object.entries(files as JsonObject)) if (isPosition(p)) positions.set(path, p)
-  return positions
+  if (bookmark === undefined || bookmark === null) return new Map()
+  const files = isObject(bookmark) ? (bookmark['files'] ?? null) : null
+  if (!isObject(files)) throw unreadable('a bookmark has no object "files"')
+  return new Map(
+    Object.entries(files).map(([path, p]) => {
+      if (!isPosition(p)) throw unreadable(`the place of ${path} is not one of this streamer`)
+      return [path, p]
+    }),
+  )
 }
+
+const unreadable = (why: string): MillraceError =>
+  new MillraceError('STATE_UNREADABLE', { source: 'of the streamer files', why })
 
 const isPosition = (p: Json): p is Json & FilePosition =>
   isObject(p) &&

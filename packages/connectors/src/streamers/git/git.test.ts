@@ -303,3 +303,14 @@ test('100,000 commits in bounded memory', async () => {
   assert.equal(commits, 100_000)
   assert.ok(rss < 200, `${Math.round(rss)} MiB`)
 })
+
+test('a bookmark of another shape is refused and not taken for the beginning', async () => {
+  await using folder = await Folder.make()
+  const path = folder.at('r')
+  init(path)
+  commit(path, 'a', 'x\n')
+  for (const bookmark of ['x', 5, [], {}, { heads: 'x' }]) {
+    const state = { bookmarks: { commits: { bookmark } } }
+    await assert.rejects(read(path, { state }), { code: 'STATE_UNREADABLE' }, JSON.stringify(bookmark))
+  }
+})

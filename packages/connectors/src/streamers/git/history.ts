@@ -2,7 +2,16 @@
  * Reading the history, parents before children, so that what was read is closed under "parent of" at any moment: its
  * newest commits, the heads, say everything. The next run asks for what the refs reach and the heads do not.
  */
-import { bookmark, isObject, type Json, type JsonObject, type Logger, recordsOf, type Yielded } from '@millrace/sdk'
+import {
+  bookmark,
+  isObject,
+  type Json,
+  type JsonObject,
+  type Logger,
+  MillraceError,
+  recordsOf,
+  type Yielded,
+} from '@millrace/sdk'
 import { git } from './git-process.ts'
 import { type LoggedCommit, LogParser, logFormat } from './log-parser.ts'
 import { resolveCommits, type Snapshot, trueParents } from './repository.ts'
@@ -229,8 +238,14 @@ const thin = (trail: readonly (readonly [number, string])[], read: number): (rea
   return kept
 }
 
+/** Throws STATE_UNREADABLE where the bookmark is not one of ours. */
 const positionOf = (from: Json | undefined): Position => {
-  const p = isObject(from ?? null) ? (from as JsonObject) : {}
+  const p = from === undefined || from === null ? { heads: [] } : from
+  if (!isObject(p) || !Array.isArray(p['heads']))
+    throw new MillraceError('STATE_UNREADABLE', {
+      source: 'of the streamer git',
+      why: 'a bookmark has no list of "heads"',
+    })
   const texts = (v: Json | undefined): readonly string[] =>
     Array.isArray(v) ? v.filter((s): s is string => typeof s === 'string') : []
   const trail = Array.isArray(p['trail']) ? (p['trail'] as readonly Json[]) : []

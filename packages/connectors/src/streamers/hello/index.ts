@@ -1,5 +1,5 @@
 import { bookmark, choice, defineStreamer, number, type Streamer, text, whole } from '@millrace/sdk'
-import { loadSubstream } from './load.ts'
+import { loadSubstream, writtenBefore } from './load.ts'
 
 /**
  * The smallest streamer there is: `count` greetings, resumable. With `shape` narrow or wide it is a source of load
@@ -40,7 +40,7 @@ export const hello: Streamer = defineStreamer({
             keyProperties: ['id'],
             schema: { type: 'object', properties: { id: { type: 'integer' }, value: { type: 'string' } } },
             records: function* (ctx) {
-              for (let id = Number(ctx.bookmark ?? 0) + 1; id <= config.count; id++) {
+              for (let id = writtenBefore(ctx.bookmark) + 1; id <= config.count; id++) {
                 yield { id, value: `Hello, ${config.name}!` }
                 if (id % config.stateEvery === 0 || id === config.count) yield bookmark(id)
               }

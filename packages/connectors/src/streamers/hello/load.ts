@@ -2,7 +2,15 @@
  * Load: records made as fast as they can be written, straight into bytes. Record i is a function of the seed and i
  * alone, so a run that was killed goes on with the very records it would have written.
  */
-import { bookmark, EncodedRecords, type JsonObject, type Substream, type Yielded } from '@millrace/sdk'
+import {
+  bookmark,
+  EncodedRecords,
+  type Json,
+  type JsonObject,
+  MillraceError,
+  type Substream,
+  type Yielded,
+} from '@millrace/sdk'
 import { LineBuffer, Piece } from './line-buffer.ts'
 
 export interface LoadSettings {
@@ -226,8 +234,18 @@ export const loadSubstream = (shape: 'narrow' | 'wide', settings: LoadSettings):
     name,
     keyProperties: ['id'],
     schema: schemas[shape],
-    records: (ctx) => load(shape, name, settings, Number(ctx.bookmark ?? 0)),
+    records: (ctx) => load(shape, name, settings, writtenBefore(ctx.bookmark)),
   }
+}
+
+/** How many records were written before. Throws STATE_UNREADABLE where the bookmark is not one of ours. */
+export const writtenBefore = (bookmark: Json | undefined): number => {
+  const count = bookmark ?? 0
+  if (typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) return count
+  throw new MillraceError('STATE_UNREADABLE', {
+    source: 'of the streamer hello',
+    why: 'a bookmark is not a number of records',
+  })
 }
 
 function* load(
