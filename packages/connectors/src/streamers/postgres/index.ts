@@ -22,7 +22,7 @@ import { schemaOfTable } from './log/substream.ts'
 import { DELETED_AT, LSN } from './log/table-changes.ts'
 import { failureOf, openSource, readTable } from './read.ts'
 import { isMeant, readTables, type SourceTable } from './tables.ts'
-import { schemaOf } from './types.ts'
+import { type Column, nulledIn, schemaOf } from './types.ts'
 
 const config = {
   ...postgresSettings,
@@ -52,6 +52,10 @@ const config = {
     aliases: ['replication_slot_name'],
   }),
   publication: text({ doc: 'The publication that names the tables; left out: called as the slot', optional: true }),
+  infinity: choice(['text', 'null'], {
+    doc: 'What becomes of infinity and NaN in times, dates and numbers, which JSON has not: their text, which stops the run or is set aside where it is checked, or null. Keys keep their text',
+    default: 'text',
+  }),
   logPlaces: flag({ doc: 'Add _sdc_lsn to changes: the place of their commit in the log', default: false }),
 }
 type Settings = ConfigOf<typeof config>
@@ -108,21 +112,26 @@ const logOptions = (settings: Settings, tables: readonly SourceTable[]): LogOpti
   slot: settings.slot,
   publication: settings.publication,
   places: settings.logPlaces,
+  nullsInfinity: settings.infinity === 'null',
 })
 
 /** The substream of a table that is read by statements: whole, or from its replication key on. */
-const bySelect = ({ table, replicationKey }: ChosenTable, { target }: LogOptions): TableSubstream => ({
-  name: table.substream,
-  schema: {
-    type: 'object',
-    properties: Object.fromEntries(table.columns.map((c) => [c.name, schemaOf(c)])),
-  },
-  keyProperties: table.keys,
-  ...(replicationKey === undefined
-    ? { replicationMethod: 'FULL_TABLE' as const, versioned: true }
-    : { replicationMethod: 'INCREMENTAL' as const, automatic: [replicationKey] }),
-  records: (c) => readTable({ target, table, replicationKey }, c),
-})
+const bySelect = ({ table, replicationKey }: ChosenTable, options: LogOptions): TableSubstream => {
+  const nulled = nulledIn(table, [...table.keys, ...(replicationKey === undefined ? [] : [replicationKey])], options)
+  const isNullable = (c: Column): boolean => c.isNullable || nulled.has(c.name)
+  return {
+    name: table.substream,
+    schema: {
+      type: 'object',
+      properties: Object.fromEntries(table.columns.map((c) => [c.name, schemaOf({ ...c, isNullable: isNullable(c) })])),
+    },
+    keyProperties: table.keys,
+    ...(replicationKey === undefined
+      ? { replicationMethod: 'FULL_TABLE' as const, versioned: true }
+      : { replicationMethod: 'INCREMENTAL' as const, automatic: [replicationKey] }),
+    records: (c) => readTable({ target: options.target, table, replicationKey, nulled }, c),
+  }
+}
 
 /** The substream of a table that is read by the log of changes, with all others that are. */
 const byLog = (table: SourceTable, options: LogOptions, group: SubstreamGroup<typeof config>): TableSubstream => ({

@@ -16,7 +16,7 @@ import { type ConnectionTarget, nameOf } from '../../postgres/settings.ts'
 import { CopyOut } from './copy-out.ts'
 import { CopyRows } from './copy-rows.ts'
 import type { SourceTable } from './tables.ts'
-import { type Column, quoteName, quoteText } from './types.ts'
+import { type Column, infinities, isUnbounded, quoteName, quoteText } from './types.ts'
 import { spellingOf } from './values.ts'
 
 const NEWLINE = 10
@@ -58,15 +58,22 @@ const placeOf = (kept: Json | undefined, column: string): KeyPlace | undefined =
   return kept['column'] === column && kept['value'] !== undefined ? { column, value: kept['value'] } : undefined
 }
 
-/** The statement that gives the values of these columns; of those that {@link spellingOf} leaves to the server, their JSON. */
+/** The statement that gives the values of these columns; of those that {@link spellingOf} leaves to the server, their JSON; of `nulled`, null for infinity. */
 const copySql = (
   table: SourceTable,
   columns: readonly Column[],
   key: { readonly column: Column; readonly from: KeyPlace | undefined } | undefined,
+  nulled: ReadonlySet<string>,
 ): string => {
   // Rows of tables that inherit from it come with those.
   const from = `${table.isPlain ? 'ONLY ' : ''}${quoteName(table.schema)}.${quoteName(table.name)}`
-  const values = columns.map((c) => (spellingOf(c) === 'server' ? `to_json(${quoteName(c.name)})` : quoteName(c.name)))
+  const values = columns.map((c) => {
+    const name = quoteName(c.name)
+    if (spellingOf(c) === 'server') return `to_json(${name})`
+    return nulled.has(c.name)
+      ? `CASE WHEN ${name}::text NOT IN (${infinities.map(quoteText).join(', ')}) THEN ${name} END`
+      : name
+  })
   const order = key === undefined ? '' : ` WHERE ${conditionOf(key)} ORDER BY ${quoteName(key.column.name)}`
   return `COPY (SELECT ${values.join(', ')} FROM ${from}${order}) TO STDOUT`
 }
@@ -86,6 +93,8 @@ export interface Reading {
   readonly table: SourceTable
   /** The column by which only new rows are read; undefined: the whole table. */
   readonly replicationKey: string | undefined
+  /** Columns whose infinities and NaN become null. */
+  readonly nulled?: ReadonlySet<string>
   /** A snapshot that another session exported: the rows are those of its moment. */
   readonly snapshot?: string
 }
@@ -95,7 +104,7 @@ export interface Reading {
  * followed by how far it got. What the server sends waits in the connection while nobody asks.
  */
 export async function* readTable(
-  { target, table, replicationKey, snapshot }: Reading,
+  { target, table, replicationKey, nulled = new Set(), snapshot }: Reading,
   ctx: SubstreamContext,
 ): AsyncGenerator<EncodedRecords | Bookmark, void, undefined> {
   const wanted = table.columns.filter(
@@ -118,7 +127,9 @@ export async function* readTable(
       await client.query(
         `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT${quoteText(snapshot)}`,
       )
-    const copy = client.query(new CopyOut(copySql(table, wanted, place), new CopyRows({ columns, before, after })))
+    const copy = client.query(
+      new CopyOut(copySql(table, wanted, place, nulled), new CopyRows({ columns, before, after })),
+    )
     for await (const lines of copy.lines()) {
       yield new EncodedRecords(lines.bytes, lines.count, around)
       const greatest = key === undefined ? undefined : greatestValue(lines.bytes, key, table)
@@ -136,11 +147,8 @@ export async function* readTable(
   }
 }
 
-/** Types that know values beyond all others, which JSON has as text. */
-const unbounded = new Set(['timestamp', 'timestamptz', 'date', 'numeric', 'float4', 'float8'])
-
 const isBounded = (value: Json, column: Column): boolean =>
-  !unbounded.has(column.type) || typeof value !== 'string' || !/^(-?infinity|nan)$/i.test(value)
+  !isUnbounded(column) || typeof value !== 'string' || !infinities.includes(value)
 
 /**
  * The greatest value of the replication key in these lines: that of the last, as they come in its order. PostgreSQL sorts infinity

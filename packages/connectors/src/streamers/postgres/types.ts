@@ -40,6 +40,24 @@ const numericSchema = (modifier: number): JsonObject => {
     : { type: 'number', format: 'singer.decimal' }
 }
 
+/** Types that know values beyond all others, or none at all, which JSON has as text. */
+const unbounded = new Set(['timestamp', 'timestamptz', 'date', 'numeric', 'float4', 'float8'])
+
+/** Whether a column may hold infinity or NaN as its value. */
+export const isUnbounded = ({ type, kind, isArray }: Pick<Column, 'type' | 'kind' | 'isArray'>): boolean =>
+  !isArray && kind === 'b' && unbounded.has(type)
+
+/** Columns whose infinities become null, where that is wanted; those of `keys` never. */
+export const nulledIn = (
+  { columns }: { readonly columns: readonly Column[] },
+  keys: readonly string[],
+  { nullsInfinity }: { readonly nullsInfinity: boolean },
+): ReadonlySet<string> =>
+  new Set(nullsInfinity ? columns.filter((c) => isUnbounded(c) && !keys.includes(c.name)).map((c) => c.name) : [])
+
+/** The words of the server for such values, whatever their type. */
+export const infinities: readonly string[] = ['infinity', '-infinity', 'Infinity', '-Infinity', 'NaN']
+
 const valueSchema = ({ type, kind, modifier }: Column): JsonObject => {
   if (kind === 'c') return { type: 'object' }
   if (kind !== 'b') return { type: 'string' }

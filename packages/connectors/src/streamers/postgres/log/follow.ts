@@ -22,6 +22,7 @@ import type { Client } from 'pg'
 import { type ConnectionTarget, nameOf } from '../../../postgres/settings.ts'
 import { openSource, readTable } from '../read.ts'
 import type { SourceTable } from '../tables.ts'
+import { nulledIn } from '../types.ts'
 import { bookmarkOf, type Place, placeOf } from './bookmark.ts'
 import { ReplicationConnection } from './connection.ts'
 import { failureOfLog, lost } from './failures.ts'
@@ -44,6 +45,8 @@ export interface LogOptions {
   readonly publication: string | undefined
   /** Whether changes tell their place. */
   readonly places: boolean
+  /** Whether infinity and NaN become null. */
+  readonly nullsInfinity: boolean
 }
 
 /** A table that is followed. */
@@ -253,8 +256,10 @@ class Following {
     const version = Date.now()
     const { target } = this.#options
     yield partOf(table.substream, versionOf(version, { complete: false }))
+    const keys = keysOf(table)
+    const nulled = nulledIn(table, keys, this.#options)
     const rows = readTable(
-      { target, table: { ...table, keys: keysOf(table) }, replicationKey: undefined, snapshot },
+      { target, table: { ...table, keys }, replicationKey: undefined, nulled, snapshot },
       { ...this.#ctx, bookmark: undefined, fields: member.fields, together: new Set(), version },
     )
     for await (const part of rows) yield partOf(table.substream, part as EncodedRecords)
@@ -280,6 +285,7 @@ class Following {
         version: known.version,
         fields: member.fields,
         places: this.#options.places,
+        nullsInfinity: this.#options.nullsInfinity,
         schema: schemaOfTable(table, this.#options),
       })
     })

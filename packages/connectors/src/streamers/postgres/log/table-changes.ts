@@ -1,7 +1,7 @@
 /** The changes of one table, written as RECORD lines. */
 import { EncodedRecords, type Json, type JsonObject } from '@millrace/sdk'
 import type { SourceTable } from '../tables.ts'
-import { schemaOf } from '../types.ts'
+import { infinities, isUnbounded, schemaOf } from '../types.ts'
 import type { Fetcher } from './fetch.ts'
 import { Out } from './out.ts'
 import type { Relation, Tuple } from './pgoutput.ts'
@@ -12,6 +12,8 @@ const COMMA = 44
 const BRACE = 123
 const END = Buffer.from('}}\n')
 const NULL = Buffer.from('null')
+/** The longest word for an infinity. */
+const longestWord = 9
 
 /** Fields that a change has beside the columns of its table. */
 export const DELETED_AT = '_sdc_deleted_at'
@@ -56,6 +58,13 @@ export const schemaOfLog = (
   } as { readonly [name: string]: Json },
 })
 
+const nullingInfinity =
+  (write: ValueWriter): ValueWriter =>
+  (from, start, end, out) => {
+    if (end - start <= longestWord && infinities.includes(from.toString('latin1', start, end))) out.all(NULL)
+    else write(from, start, end, out)
+  }
+
 export class TableChanges {
   readonly table: SourceTable
   /** Transactions whose commit stands before it are not this table's: its snapshot has them, or an earlier run. */
@@ -64,6 +73,7 @@ export class TableChanges {
   keys: readonly string[]
   readonly #fields: ReadonlySet<string> | undefined
   readonly #places: boolean
+  readonly #nullsInfinity: boolean
   readonly #prefix: Buffer
   #sources: readonly Source[] = []
   #types = new Map<string, ValueType>()
@@ -82,6 +92,8 @@ export class TableChanges {
     readonly version: number
     readonly fields: ReadonlySet<string> | undefined
     readonly places: boolean
+    /** Whether infinity and NaN become null, but in keys. */
+    readonly nullsInfinity: boolean
     /** The schema that was written for it. */
     readonly schema: JsonObject
   }) {
@@ -91,6 +103,7 @@ export class TableChanges {
     this.version = options.version
     this.#fields = options.fields
     this.#places = options.places
+    this.#nullsInfinity = options.nullsInfinity
     this.#prefix = Buffer.from(`{"type":"RECORD","stream":${JSON.stringify(options.table.substream)},"record":`)
     this.#schema = JSON.stringify(options.schema)
   }
@@ -121,7 +134,7 @@ export class TableChanges {
     this.#sources = shown.map((c, i) => ({
       name: c.name,
       label: Buffer.from(`,${JSON.stringify(c.name)}:`),
-      write: writerOf(types[i] as ValueType),
+      write: this.#writer(c.name, types[i] as ValueType),
       isWanted: c.isShown && isWanted(c.name),
       isKey: this.keys.includes(c.name),
     }))
@@ -265,9 +278,15 @@ export class TableChanges {
 
   #writerOf(name: string): ValueWriter {
     const type = this.#types.get(name)
-    if (type !== undefined) return writerOf(type)
+    if (type !== undefined) return this.#writer(name, type)
     const column = this.table.columns.find((c) => c.name === name)
     const kind = { name: column?.type ?? 'text', kind: column?.kind ?? 'b' }
-    return writerOf(column?.isArray === true ? { name: `_${kind.name}`, kind: 'b', element: kind } : kind)
+    return this.#writer(name, column?.isArray === true ? { name: `_${kind.name}`, kind: 'b', element: kind } : kind)
+  }
+
+  #writer(name: string, type: ValueType): ValueWriter {
+    const write = writerOf(type)
+    const mayBe = isUnbounded({ type: type.name, kind: type.kind, isArray: type.element !== undefined })
+    return this.#nullsInfinity && mayBe && !this.keys.includes(name) ? nullingInfinity(write) : write
   }
 }

@@ -114,6 +114,37 @@ describe('values of the log of changes', { skip: cluster.skip }, () => {
     await db.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')
   })
 
+  it('that are infinite or no number become null where that is asked for, but for keys', async () => {
+    await using db = await cluster.database()
+    await db.query(
+      `create table odd (n numeric, f float8, t timestamptz, l timestamp not null, d date, x text, many date[], k date primary key)`,
+    )
+    const row = (key: string) => `insert into odd values
+      ('NaN', '-Infinity', 'infinity', '-infinity', 'infinity', 'infinity', array['infinity'::date], '${key}'),
+      (1.50, 2, '2024-01-01 00:00:00+00', '2024-01-01 00:00:00', '2024-01-01', 'NaN', null, '2024-01-0${key.length}')`
+    await db.query(row('infinity'))
+    const settings = { url: db.url, infinity: 'null' }
+    const wanted = (key: string, day: string) => [
+      `{"n":null,"f":null,"t":null,"l":null,"d":null,"x":"infinity","many":["infinity"],"k":"${key}"}`,
+      `{"n":1.50,"f":2,"t":"2024-01-01T00:00:00+00:00","l":"2024-01-01T00:00:00+00:00","d":"2024-01-01","x":"NaN","many":null,"k":"${day}"}`,
+    ]
+    const whole = await read(settings)
+    assert.deepEqual(whole.records('odd'), wanted('infinity', '2024-01-08'))
+    const { properties } = whole.messages.find((m) => m.type === 'SCHEMA')?.['schema'] as {
+      readonly properties: Readonly<Record<string, unknown>>
+    }
+    assert.deepEqual(properties['l'], { type: ['null', 'string'], format: 'date-time' })
+    assert.deepEqual(properties['k'], { type: 'string', format: 'date' })
+    const followed = { ...settings, replicationMethod: 'LOG_BASED' }
+    const first = await read(followed)
+    assert.deepEqual(first.records('odd'), wanted('infinity', '2024-01-08'))
+    await db.query(row('-infinity'))
+    const changed = await read(followed, { state: first.state })
+    assert.deepEqual(changed.records('odd'), wanted('-infinity', '2024-01-09'))
+    assert.equal((await read({ url: db.url })).records('odd')[0]?.includes('"n":"NaN"'), true)
+    await db.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots')
+  })
+
   it('are cut out of their bytes wherever they stand', () => {
     const bytes = Buffer.from('xx2024-01-01 00:00:00+00yy')
     const out = new Out()
