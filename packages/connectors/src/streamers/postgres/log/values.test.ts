@@ -130,11 +130,9 @@ describe('values of the log of changes', { skip: cluster.skip }, () => {
     ]
     const whole = await read(settings)
     assert.deepEqual(whole.records('odd'), wanted('infinity', '2024-01-08'))
-    const { properties } = whole.messages.find((m) => m.type === 'SCHEMA')?.['schema'] as {
-      readonly properties: Readonly<Record<string, unknown>>
-    }
-    assert.deepEqual(properties['l'], { type: ['null', 'string'], format: 'date-time' })
-    assert.deepEqual(properties['k'], { type: 'string', format: 'date' })
+    const schema = JSON.stringify(whole.messages.find((m) => m.type === 'SCHEMA'))
+    assert.match(schema, /"l":\{"type":\["null","string"\],"format":"date-time"\}/)
+    assert.match(schema, /"k":\{"type":"string","format":"date"\}/)
     const followed = { ...settings, replicationMethod: 'LOG_BASED' }
     const first = await read(followed)
     assert.deepEqual(first.records('odd'), wanted('infinity', '2024-01-08'))
