@@ -141,3 +141,43 @@ test('a row that the target refuses without naming it: set aside, told, and sent
   assert.deepEqual(rowsIn(at.path, 'orders').at(-1), { id: 17, price: 4.25, note: null })
   assert.equal(new Set(rowsIn(at.path, 'orders').map((r) => (r as { id: number }).id)).size, 40)
 })
+
+test('what is not selected is left out, also where a tap sends it all the same', async () => {
+  // A field with "!" was stored with every value, since many taps do not look at their catalog.
+  const fields = { type: 'object', properties: { id: { type: 'integer' }, email: { type: 'string' } } }
+  const line = (message: object): string => `echo '${JSON.stringify(message)}'`
+  const entry = (stream: string): object => ({
+    tap_stream_id: stream,
+    stream,
+    schema: fields,
+    key_properties: ['id'],
+  })
+  const messages = ['orders', 'people'].flatMap((stream) => [
+    line({ type: 'SCHEMA', stream, schema: fields, key_properties: ['id'] }),
+    line({ type: 'RECORD', stream, record: { id: 1, email: 'a@example.org' } }),
+    line({ type: 'STATE', value: { [stream]: 1 } }),
+  ])
+  const catalog = line({ streams: [entry('orders'), entry('people')] })
+  const tap = `case "$*" in *--discover*) ${catalog}; exit;; esac\n${messages.join('\n')}\n`
+  const from = ['{ streamer: singer, config: { command: [sh, tap.sh] } }', '{ exec: [sh, tap.sh] }']
+  for (const source of from) {
+    using at = inProject(`version: 1
+pipelines:
+  shop:
+    from: ${source}
+    to: { persister: jsonl, config: { path: out } }
+    select: { orders: ['*', '!email', '!id'] }
+`)
+    writeFileSync(join(at.path, 'tap.sh'), tap)
+    const ran = await at.run('run', 'shop', '--json')
+    assert.equal(ran.code, 0, ran.stderr)
+    assert.deepEqual(
+      readdirSync(join(at.path, 'out')).filter((n) => !n.startsWith('.')),
+      ['orders.jsonl'],
+    )
+    assert.equal(readFileSync(join(at.path, 'out/orders.jsonl'), 'utf8'), '{"id":1}\n')
+    assert.match(ran.stderr, /"a substream that is not selected came all the same: it is left out".*"people"/)
+    const shown = JSON.parse((await at.run('runs', 'show', '--json')).stdout) as { counts: object }
+    assert.deepEqual({ ...shown.counts, bytes: 0 }, { received: 2, stored: 1, filtered: 1, deadLettered: 0, bytes: 0 })
+  }
+})

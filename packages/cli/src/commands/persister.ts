@@ -1,32 +1,33 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { loadGate } from '@millrace/connectors'
 import {
   type ConfigSpec,
-  encodeJson,
   type Evidence,
+  encodeJson,
+  type JsonObject,
   MillraceError,
   moreComesVariable,
-  parseExact,
   type Persister,
   type PersisterRunOptions,
   type PersisterRunResult,
+  parseExact,
   type Report,
-  reportVariable,
   type Resolved,
+  reportVariable,
   runPersister,
   startsOverVariable,
 } from '@millrace/sdk'
-import { loadGate } from '@millrace/connectors'
 import type { CommandDefinition, CommandInput, CommandSource, OptionDefinition } from '../command/definition.ts'
 import { listenForStop, type StopSignals } from '../command/stop-signals.ts'
-import { catalogSchemas } from '../connector/catalog-schemas.ts'
 import { authorError } from '../connector/author-error.ts'
+import { catalogSchemas } from '../connector/catalog-schemas.ts'
 import { connectorCommand, describeConnector, takenFlags } from '../connector/command.ts'
 import { standaloneLetters } from '../connector/dead-letters.ts'
 import { dryRun } from '../connector/dry-run.ts'
 import { messageInput } from '../connector/input.ts'
-import { relayLines } from '../connector/relay.ts'
 import { stdoutWriter } from '../connector/output.ts'
+import { relayLines } from '../connector/relay.ts'
 import { reportFailure, reportWriter } from '../connector/report.ts'
 import { readJsonObject, resolveSettings } from '../connector/settings.ts'
 import { count, counted } from '../terminal/format.ts'
@@ -48,6 +49,10 @@ const options: readonly OptionDefinition[] = [
   },
   { flags: '--no-validate', doc: 'do not check records against their schema' },
   { flags: '--require-schema', doc: 'refuse records that no SCHEMA came before' },
+  {
+    flags: '--unselected <file>',
+    doc: 'what is left out, as a JSON object: a list of fields by substream, or false for all of it',
+  },
   { flags: '--maps <file>', doc: 'maps as a JSON object: rename, drop, mask, filter' },
   { flags: '--max-line-bytes <size>', doc: 'the longest message taken (default: 64MiB)' },
   { flags: '--batch-records <n>', doc: 'records handed over at once' },
@@ -174,11 +179,15 @@ const present = <K extends keyof PersisterRunOptions>(
 const gate = async ({ options: given, context }: CommandInput): Promise<Partial<PersisterRunOptions>> => {
   const maps = given.text('maps')
   const validates = given.flag('validate')
-  if (maps === undefined && !validates) return {}
-  const { compileMaps, compileSchema } = await loadGate()
+  const unselected = given.text('unselected')
+  if (maps === undefined && unselected === undefined && !validates) return {}
+  const { compileMaps, compileSchema, withoutUnselected } = await loadGate()
+  const object = (file: string): JsonObject => readJsonObject(resolve(context.cwd, file), file)
+  const mapped = maps === undefined ? undefined : compileMaps(object(maps))
+  const compileMap = unselected === undefined ? mapped : withoutUnselected(object(unselected), mapped)
   return {
     ...(validates ? { compileSchema } : {}),
-    ...(maps === undefined ? {} : { compileMap: compileMaps(readJsonObject(resolve(context.cwd, maps), maps)) }),
+    ...(compileMap === undefined ? {} : { compileMap }),
   }
 }
 

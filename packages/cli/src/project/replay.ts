@@ -3,8 +3,8 @@ import { loadGate } from '@millrace/connectors'
 import {
   type Books,
   type ConfigSpec,
-  encodeJson,
   type Evidence,
+  encodeJson,
   isObject,
   type Json,
   type JsonObject,
@@ -23,6 +23,7 @@ import {
   resolveMaps,
   type Store,
   type StoredDeadLetter,
+  unselectedFor,
 } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 import type { StopSignals } from '../command/stop-signals.ts'
@@ -82,29 +83,34 @@ export function* replayLines(
   }
 }
 
-/** The SCHEMA lines of today, by substream; none where the source cannot be asked. */
-export const schemasOfToday = async (
-  pipeline: Pipeline,
-  dir: string,
-  context: CommandContext,
-): Promise<ReadonlyMap<string, string>> => {
+interface SourceOfToday {
+  /** The SCHEMA lines of today, by substream; none where the source cannot be asked. */
+  readonly schemas: ReadonlyMap<string, string>
+  /** What the streamer may have written and is not selected. */
+  readonly unselected: JsonObject | undefined
+}
+
+const sourceOfToday = async (pipeline: Pipeline, dir: string, context: CommandContext): Promise<SourceOfToday> => {
   try {
     const catalog = await discoverCatalog({
       ...(await programsOf(pipeline, dir)),
       pipeline,
       onLog: (line) => context.log.debug(line),
     })
-    return new Map(
-      catalogSchemas(catalog).map((s) => [
-        s.stream,
-        encodeJson({ type: 'SCHEMA', stream: s.stream, schema: s.schema, key_properties: s.keyProperties }),
-      ]),
-    )
+    return {
+      schemas: new Map(
+        catalogSchemas(catalog).map((s) => [
+          s.stream,
+          encodeJson({ type: 'SCHEMA', stream: s.stream, schema: s.schema, key_properties: s.keyProperties }),
+        ]),
+      ),
+      unselected: pipeline.select === undefined ? undefined : unselectedFor(pipeline, catalog),
+    }
   } catch (e) {
     context.log.warn('the source was not asked for its schemas; the old ones are used', {
       why: toMillraceError(e).message,
     })
-    return new Map()
+    return { schemas: new Map(), unselected: undefined }
   }
 }
 
@@ -135,10 +141,11 @@ export const replayLetters = async (
     })
   const persister = await findPersister(pipeline.to.name, pipeline.cwd)
   const { config, maps, redact } = await settingsOf(persister, pipeline, dir)
-  const { compileMaps, compileSchema } = await loadGate()
-  const schemas = await schemasOfToday(pipeline, dir, context)
+  const { compileMaps, compileSchema, withoutUnselected } = await loadGate()
+  const { schemas, unselected } = await sourceOfToday(pipeline, dir, context)
   // Dead letters are of some substreams: those that did not come are not told.
-  const compileMap = maps === undefined ? undefined : compileMaps(maps)
+  const mapped = maps === undefined ? undefined : compileMaps(maps)
+  const compileMap = unselected === undefined ? mapped : withoutUnselected(unselected, mapped)
   process.chdir(pipeline.cwd)
   const { run } = store.beginRun({
     pipeline: pipeline.name,

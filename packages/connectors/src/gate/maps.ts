@@ -252,6 +252,21 @@ const mapOf = (rules: SubstreamRules, message: SchemaMessage, isOwn: boolean): S
   }
 }
 
+/** A map that drops these fields, where they are there. */
+export const leaveOut = (fields: readonly string[], schema: SchemaMessage): SubstreamMap =>
+  mapOf(
+    {
+      renameTo: undefined,
+      rename: new Map(),
+      drop: new Set(fields),
+      mask: new Map(),
+      salt: '',
+      filter: undefined,
+    },
+    schema,
+    false,
+  )
+
 const twoInOne = (one: string, other: string, target: string): MillraceError =>
   new MillraceError('CONFIG_INVALID', {
     what: 'maps',

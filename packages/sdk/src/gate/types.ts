@@ -36,6 +36,8 @@ export interface SubstreamMap {
   readonly apply: (record: RecordMessage) => RecordMessage | undefined
   /** Fields, by the streamer's names, whose values are hidden: no error tells them. */
   readonly hidden?: ReadonlySet<string>
+  /** The whole substream is not selected: its records are counted as filtered, and the destination hears nothing of it. */
+  readonly unselected?: true
 }
 
 /** Makes the maps for a substream, or undefined where it has none. Throws CONFIG_INVALID. */

@@ -4,8 +4,8 @@ import { isMillraceError, MillraceError, toMillraceError } from '../errors/error
 import type { RecordCheck, SubstreamMap } from '../gate/types.ts'
 import { inferSchema } from '../message/infer.ts'
 import { encodeJson, type JsonObject } from '../message/json.ts'
-import type { RecordLines } from '../message/record-lines.ts'
 import type { RecordMessage } from '../message/record.ts'
+import type { RecordLines } from '../message/record-lines.ts'
 import type { MessageOf, SchemaMessage, UnreadableMessage } from '../message/types.ts'
 import type { PersisterRunOptions } from './run-types.ts'
 import { type Persister, type PersisterSession, RejectedRecords } from './types.ts'
@@ -163,8 +163,9 @@ export class Intake {
       desk.declared = false
     }
     try {
-      desk.map = this.#options.compileMap?.(schema)
-      if (schema.inferred === true) return
+      desk.map = this.#mapOf(schema)
+      if (desk.map?.unselected === true) desk.check = undefined
+      if (schema.inferred === true || desk.map?.unselected === true) return
       desk.check = this.#options.compileSchema?.(schema)
       await this.#declare(desk, desk.map?.schema ?? schema)
     } catch (e) {
@@ -174,6 +175,7 @@ export class Intake {
 
   async activateVersion(message: MessageOf<'ACTIVATE_VERSION'>): Promise<void> {
     const desk = this.#desks.get(message.stream)
+    if (desk?.map?.unselected === true) return
     if (desk !== undefined) await this.#write(desk)
     if (this.#session.activateVersion === undefined) {
       // A destination that only appends says so in its page; it is nothing that went wrong.
@@ -278,11 +280,25 @@ export class Intake {
       this.#options.log.info('schema is inferred: the streamer gave none', { substream: stream, line })
     const desk = this.#newDesk({ type: 'SCHEMA', stream, schema: {}, keyProperties: [], inferred: true, line }, '')
     try {
-      desk.map = this.#options.compileMap?.(desk.schema)
+      desk.map = this.#mapOf(desk.schema)
     } catch (e) {
       throw stopAt(line, e)
     }
     return desk
+  }
+
+  #mapOf(schema: SchemaMessage): SubstreamMap | undefined {
+    const map = this.#options.compileMap?.(schema)
+    if (map?.unselected === true)
+      this.warnOnce(
+        `unselected:${schema.stream}`,
+        'a substream that is not selected came all the same: it is left out',
+        {
+          substream: schema.stream,
+          line: schema.line,
+        },
+      )
+    return map
   }
 
   async #declare(desk: Desk, schema: SchemaMessage): Promise<void> {

@@ -54,6 +54,54 @@ export const applySelection = (
   }
 }
 
+/**
+ * What of a catalog with its selection is not selected, by the names that messages may bear: `false` for a whole substream,
+ * else its fields. For a program that may write what was not asked of it. Keys, and what a tap always sends, are selected.
+ */
+export const unselectedOf = (catalog: JsonObject): JsonObject => {
+  const entries = (Array.isArray(catalog['streams']) ? (catalog['streams'] as readonly Json[]) : []).filter(isObject)
+  const found = new Map<string, false | readonly string[]>()
+  const ids = new Set(entries.map(entryName))
+  const note = (name: string, of: false | readonly string[]): void => {
+    const other = found.get(name)
+    // Of entries that share a name, what one of them takes is not left out.
+    if (other === undefined || other === false) found.set(name, of)
+    else if (of !== false)
+      found.set(
+        name,
+        of.filter((field) => other.includes(field)),
+      )
+  }
+  for (const entry of entries) {
+    const of = unselectedIn(entry)
+    note(entryName(entry), of)
+    const stream = String(entry['stream'] ?? '')
+    if (stream !== '' && !ids.has(stream)) note(stream, of)
+  }
+  return Object.fromEntries([...found].filter(([, of]) => of === false || of.length > 0))
+}
+
+const unselectedIn = (entry: JsonObject): false | readonly string[] => {
+  const of = new Map<string, JsonObject>()
+  for (const item of Array.isArray(entry['metadata']) ? (entry['metadata'] as readonly Json[]) : [])
+    if (isObject(item) && isObject(item['metadata'])) of.set(JSON.stringify(item['breadcrumb']), item['metadata'])
+  const top = of.get('[]') ?? {}
+  if (top['selected'] === false) return false
+  const always = new Set(
+    [
+      entry['key_properties'],
+      top['table-key-properties'],
+      top['view-key-properties'],
+      top['valid-replication-keys'],
+      [entry['replication_key'] ?? null, top['replication-key'] ?? null],
+    ].flatMap((names) => (Array.isArray(names) ? names.map(String) : [])),
+  )
+  return fieldsOf(entry).filter((field) => {
+    const metadata = of.get(JSON.stringify(['properties', field]))
+    return metadata?.['selected'] === false && metadata['inclusion'] !== 'automatic' && !always.has(field)
+  })
+}
+
 const entryName = (entry: JsonObject): string => String(entry['tap_stream_id'] ?? entry['stream'] ?? '')
 
 const fieldsOf = (entry: JsonObject): readonly string[] => {

@@ -1,7 +1,8 @@
 /** The command line, files and environment of each program of a pipeline. Secrets go into files only, never into arguments. */
-import { encodeJson, type JsonObject, reportVariable, startsOverVariable } from '@millrace/sdk'
-import { endName } from '../domain/pipeline.ts'
-import { resolveEnd, type ResolvedEnd, resolveMaps } from '../project/references.ts'
+import { encodeJson, type JsonObject, parseExact, reportVariable, startsOverVariable } from '@millrace/sdk'
+import { endName, type Pipeline } from '../domain/pipeline.ts'
+import { unselectedOf } from '../domain/selection.ts'
+import { type ResolvedEnd, resolveEnd, resolveMaps } from '../project/references.ts'
 import { concealer } from './conceal.ts'
 import { childEnvironment } from './environment.ts'
 import type { PrivateFolder } from './private-folder.ts'
@@ -44,6 +45,22 @@ export const resolveEnds = (options: ProgramOptions): ResolvedEnds => {
   }
 }
 
+/**
+ * What of a catalog with its selection the persister leaves out; undefined where there is nothing, or where the streamer
+ * does it by itself, as ours do. A tap may write what its catalog tells it not to.
+ */
+export const unselectedFor = ({ from }: Pipeline, catalog: JsonObject): JsonObject | undefined => {
+  if (from.kind === 'connector' && from.name !== 'singer') return undefined
+  const unselected = unselectedOf(catalog)
+  return Object.keys(unselected).length === 0 ? undefined : unselected
+}
+
+/** The same as the text of a file. */
+export const unselectedText = (pipeline: Pipeline, catalog: string | undefined): string | undefined => {
+  const unselected = catalog === undefined ? undefined : unselectedFor(pipeline, parseExact(catalog) as JsonObject)
+  return unselected === undefined ? undefined : encodeJson(unselected)
+}
+
 /** How a program is called: our connectors have commands, a foreign one has flags only. */
 interface Call {
   readonly side: Side
@@ -54,6 +71,7 @@ interface Call {
     readonly catalog?: string | undefined
     readonly evidence?: string
     readonly maps?: string | undefined
+    readonly unselected?: string | undefined
   }
   readonly flags?: readonly string[]
   readonly run?: string
@@ -78,13 +96,14 @@ export const programOf = (
   const { pipeline } = options
   const end = call.side === 'streamer' ? pipeline.from : pipeline.to
   const config = resolved.config === undefined ? undefined : configFile(folder, call, resolved.config)
-  const { state, catalog, evidence, maps } = call.files
+  const { state, catalog, evidence, maps, unselected } = call.files
   const flags = [
     ...flag('--config', config),
     ...flag('--state', state),
     ...flag('--catalog', catalog),
     ...flag('--evidence', evidence),
     ...flag('--maps', maps),
+    ...flag('--unselected', unselected),
     ...(call.flags ?? []),
   ]
   const argv =

@@ -40,7 +40,7 @@ import { IdleWatch } from './idle.ts'
 import { Ledger } from './ledger.ts'
 import { OrphanWatch } from './orphan-watch.ts'
 import { PrivateFolder } from './private-folder.ts'
-import { type Program, programOf, type ResolvedEnds, resolveEnds } from './program.ts'
+import { type Program, programOf, type ResolvedEnds, resolveEnds, unselectedText } from './program.ts'
 import { ProgressMeter } from './progress.ts'
 import { levelOf, maxReportBytes, parseMetric, parseReport } from './reports.ts'
 import type { RunEvent, RunOptions, RunOutcome, Side } from './types.ts'
@@ -262,13 +262,14 @@ class PipelineRun {
         streamer,
         persister: programOf(this.#options, ends.to, folder, { side: 'persister', command: 'write', files: {}, run }),
       }
+    const unselected = unselectedText(this.#options.pipeline, this.#catalogText)
     const maps = ends.maps === undefined ? undefined : folder.write('maps.json', encodeJson(ends.maps))
     return {
       streamer,
       persister: programOf(this.#options, ends.to, folder, {
         side: 'persister',
         command: 'write',
-        files: { maps },
+        files: { maps, unselected: unselected === undefined ? undefined : folder.write('unselected.json', unselected) },
         flags: this.#persisterFlags,
         run,
         startsOver: this.#begun.startsOver,

@@ -12,8 +12,8 @@ import {
   addDigests,
   type Books,
   type EmittedReport,
-  encodeJson,
   type Evidence,
+  encodeJson,
   type FailedReport,
   Lines,
   MillraceError,
@@ -26,7 +26,7 @@ import { failureOf } from '../failure.ts'
 import type { Ledger } from '../ledger.ts'
 import { OrphanWatch } from '../orphan-watch.ts'
 import { PrivateFolder } from '../private-folder.ts'
-import { type Program, programOf, type ResolvedEnds } from '../program.ts'
+import { type Program, programOf, type ResolvedEnds, unselectedText } from '../program.ts'
 import { maxReportBytes, parseReport } from '../reports.ts'
 import type { RunOptions, Side } from '../types.ts'
 import { type Delivered, deliver, type PieceInput } from './piece.ts'
@@ -231,7 +231,10 @@ export class CarefulRun {
       persister: programOf(options, ends.to, folder, {
         side: 'persister',
         command: 'write',
-        files: { maps: file('maps.json', ends.maps === undefined ? undefined : encodeJson(ends.maps)) },
+        files: {
+          maps: file('maps.json', ends.maps === undefined ? undefined : encodeJson(ends.maps)),
+          unselected: file('unselected.json', unselectedText(options.pipeline, catalog)),
+        },
         flags: persisterFlags,
         run,
       }),
