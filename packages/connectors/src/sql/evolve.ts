@@ -132,11 +132,16 @@ export const evolve = (table: Table, wanted: readonly WantedColumn[], options: E
   return { table: changes.length === 0 && !isAdopted ? table : next, changes }
 }
 
+/** Whether the rows of a table replace each other by these keys, in any order. `keys` are property names. */
+export const hasKeys = (table: Table, keys: readonly string[]): boolean =>
+  keys.length === table.keys.length &&
+  keys.every((k) => table.columns.some((c) => samePath(c.path, [k]) && table.keys.includes(c.name)))
+
 /** The same table with other keys. `keys` are property names. */
 export const rekey = (evolution: Evolution, keys: readonly string[]): Evolution => {
   const { table } = evolution
+  if (hasKeys(table, keys)) return evolution
   const names = keys.map((k) => (table.columns.find((c) => samePath(c.path, [k])) as Column).name)
-  if (names.length === table.keys.length && names.every((n) => table.keys.includes(n))) return evolution
   const next: Table = { ...table, keys: names }
   const earlier = evolution.changes.map((c): TableChange => ({ ...c, table: { ...c.table, keys: table.keys } }))
   return { table: next, changes: [...earlier, { kind: 'rekey', table: next, from: table.keys }] }

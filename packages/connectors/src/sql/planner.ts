@@ -1,7 +1,7 @@
 /** What is known of a destination's tables, and what changes they need. */
 import { MillraceError, type SchemaMessage } from '@millrace/sdk'
 import { catalogTable } from './catalog.ts'
-import { evolve, type EvolveOptions, metadataNames, newTable, rekey, samePath } from './evolve.ts'
+import { evolve, type EvolveOptions, hasKeys, metadataNames, newTable, rekey, samePath } from './evolve.ts'
 import { fold, Names } from './names.ts'
 import type { SqlSettings } from './settings.ts'
 import type { Column, Dialect, MetadataName, Table, TableChange } from './types.ts'
@@ -50,12 +50,22 @@ export class TablePlanner {
     this.#names.release(table.name)
   }
 
+  /** Whether a schema gives other keys to a table that is there. */
+  rekeys(message: SchemaMessage): boolean {
+    const table = this.find(message.stream, [])
+    return table !== undefined && !hasKeys(table, this.#keysOf(message))
+  }
+
+  #keysOf(message: SchemaMessage): readonly string[] {
+    return this.#settings.mode === 'append' ? [] : message.keyProperties
+  }
+
   /** The tables that a schema asks for, and the steps to them. */
   declare(
     message: SchemaMessage,
     wanted: readonly WantedTable[],
   ): Tables & { readonly changes: readonly TableChange[] } {
-    const keys = this.#settings.mode === 'append' ? [] : message.keyProperties
+    const keys = this.#keysOf(message)
     const [top, ...arrays] = wanted as readonly [WantedTable, ...WantedTable[]]
     const existing = this.find(message.stream, [])
     const main =

@@ -93,6 +93,10 @@ export class SqlSession implements PersisterSession {
     this.#written.add(message.stream)
   }
 
+  mayRefuse(message: SchemaMessage): boolean {
+    return this.#planner.rekeys(message)
+  }
+
   /** Where another run changed the tables of a substream meanwhile, they are taken as they are now. */
   async #enter(substream: string): Promise<boolean> {
     if (this.#db.enter === undefined || this.#entered.has(substream)) return false

@@ -148,8 +148,8 @@ export class Intake {
     return desk.check === undefined || desk.check.acceptsLines?.(lines.bytes) === true
   }
 
-  /** Takes a SCHEMA. One that says nothing new does nothing. */
-  async declare(schema: SchemaMessage): Promise<void> {
+  /** Takes a SCHEMA. One that says nothing new does nothing; before one that may be refused, `flush` is called. */
+  async declare(schema: SchemaMessage, flush: () => Promise<void>): Promise<void> {
     const text = encodeJson([schema.schema, schema.keyProperties, schema.bookmarkProperties ?? null])
     let desk = this.#desks.get(schema.stream)
     if (desk?.schemaText === text) return
@@ -167,7 +167,9 @@ export class Intake {
       if (desk.map?.unselected === true) desk.check = undefined
       if (schema.inferred === true || desk.map?.unselected === true) return
       desk.check = this.#options.compileSchema?.(schema)
-      await this.#declare(desk, desk.map?.schema ?? schema)
+      const target = desk.map?.schema ?? schema
+      if (this.#session.mayRefuse?.(target) === true) await flush()
+      await this.#declare(desk, target)
     } catch (e) {
       throw stopAt(schema.line, e)
     }

@@ -205,7 +205,7 @@ class PersisterRun {
           if (this.#release.isDue(true)) await this.#flush()
           break
         case 'SCHEMA':
-          await this.#inDestination(this.#intake.declare(message))
+          await this.#inDestination(this.#intake.declare(message, this.#flushBefore))
           break
         case 'ACTIVATE_VERSION':
           await this.#inDestination(this.#intake.activateVersion(message))
@@ -232,6 +232,10 @@ class PersisterRun {
 
   async #pass(passed: void | Promise<void>): Promise<void> {
     if (passed !== undefined) await this.#inDestination(passed)
+  }
+
+  readonly #flushBefore = async (): Promise<void> => {
+    if (this.#release.hasWork) await this.#release.flush()
   }
 
   async #flush(): Promise<void> {

@@ -64,6 +64,11 @@ export interface PersisterSupports {
  */
 export interface PersisterSession extends AsyncDisposable {
   declare(schema: SchemaMessage): Promise<void>
+  /**
+   * Whether rows that are there may make `declare` refuse this schema. Then what came before it is flushed first, and
+   * stays with its states.
+   */
+  mayRefuse?(schema: SchemaMessage): boolean
   write(substream: string, records: readonly RecordMessage[]): Promise<void>
   /**
    * The same as `write` for records that are wanted as they came and as nothing else: where the session has this, and

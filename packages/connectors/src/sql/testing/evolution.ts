@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { describe, test } from 'node:test'
-import { isMillraceError } from '@millrace/sdk'
+import { isMillraceError, runPersister } from '@millrace/sdk'
 import { asKept, type Destination, Place, recordsOf, schemaOf } from './destination.ts'
 
 const int = { type: 'integer' }
@@ -140,6 +141,44 @@ export const evolutionTests = (d: Destination): void => {
           ['1,a', '2,b'],
         )
       }
+    })
+
+    // The refusal took everything since the last flush with it, also what states covered: each run stopped at the same place.
+    test('keys that are refused leave what came before them, with its states', async () => {
+      await using place = await Place.make(d)
+      const t = (keys: readonly string[]): string =>
+        JSON.stringify({
+          type: 'SCHEMA',
+          stream: 't',
+          schema: { properties: { id: int, b: int } },
+          key_properties: keys,
+        })
+      const lines = [
+        t(['id', 'b']),
+        '{"type":"RECORD","stream":"t","record":{"id":1,"b":1}}',
+        '{"type":"RECORD","stream":"t","record":{"id":1,"b":2}}',
+        '{"type":"STATE","value":1}',
+        '{"type":"SCHEMA","stream":"u","schema":{"properties":{"id":{"type":"integer"}}},"key_properties":["id"]}',
+        '{"type":"RECORD","stream":"u","record":{"id":7}}',
+        '{"type":"STATE","value":2}',
+        t(['id']),
+        '{"type":"RECORD","stream":"t","record":{"id":3,"b":3}}',
+        '{"type":"STATE","value":3}',
+      ]
+      const states: string[] = []
+      await assert.rejects(
+        runPersister(d.persister, {
+          ...place.context(),
+          input: Readable.from([Buffer.from(lines.join('\n'))]),
+          writeState: (state) => {
+            states.push(state)
+          },
+        }),
+        (e: unknown) => isMillraceError(e) && e.code === 'SCHEMA_CHANGE_REFUSED',
+      )
+      assert.deepEqual(states, ['2\n'])
+      assert.deepEqual((await place.rows('t')).map((r) => r.join()).toSorted(), ['1,1', '1,2'])
+      assert.deepEqual(await place.rows('u'), [['7']])
     })
 
     test('a dropped table or column is made again', async () => {
