@@ -41,9 +41,10 @@ const writeAll = (fd: number, bytes: Buffer): void => {
 
 /** Tells the runner, where there is one, why this program failed. Never throws. */
 export const reportFailure = (report: ((report: Report) => void) | undefined, e: unknown): void => {
-  const { code, message, fix, exitCode } = toMillraceError(e)
+  const { code, message, fix, exitCode, details } = toMillraceError(e)
+  const reason = code === 'DESTINATION_REFUSED' ? details['reason'] : undefined
   try {
-    report?.({ kind: 'failed', code, message, fix, exitCode })
+    report?.({ kind: 'failed', code, message, fix, exitCode, ...(typeof reason === 'string' ? { reason } : {}) })
   } catch {
     // The runner is gone; the error itself goes to stderr.
   }

@@ -41,6 +41,8 @@ export interface FailedReport {
   readonly message: string
   readonly fix: string
   readonly exitCode: number
+  /** Of a single record that a destination refused: what its dead letter says, with the destination's own words. It goes into no log. */
+  readonly reason?: string | undefined
 }
 
 /** What a streamer wrote, by substream, at its end (also when it was asked to stop). */

@@ -6,7 +6,9 @@ import type { Program } from './program.ts'
 /** A program's own error, with its own words. A code that this version does not know becomes PROCESS_FAILED. */
 export const reportedError = (report: FailedReport, program: Program): MillraceError => {
   const known = (errorCodes as readonly string[]).includes(report.code)
-  const error = new MillraceError(known ? (report.code as ErrorCode) : 'PROCESS_FAILED')
+  const { reason } = report
+  const details = typeof reason === 'string' ? { reason: program.conceal(reason) } : {}
+  const error = new MillraceError(known ? (report.code as ErrorCode) : 'PROCESS_FAILED', details)
   // Its message was made from details that only the program has.
   return Object.assign(error, { message: program.conceal(report.message), fix: report.fix, exitCode: report.exitCode })
 }

@@ -201,13 +201,31 @@ test('what the server will never take ends it with the substream and the lines, 
   for (const [status, words] of [
     [400, /does not take a batch of 3 records of things \(400, lines 2 to 4 of the input\)/],
     [422, /does not take a batch of 3 records of things \(422/],
-    [413, /a single record of things is too large for it \(413, \d+ bytes, line 2\)/],
+    [413, /a single record of things is too large for it \(413, \d+ bytes, line 2 of the input\)/],
     [401, /credentials are not accepted/],
   ] as const) {
     const settings = { url: `${s.url}/${status}?key=s3cr3t`, auth: 'bearer', token: 's3cr3t' }
     const { states, error } = await run(settings, schema + things(0, 3) + state(3))
     assert.deepEqual([states, error?.code, error?.exitCode], [[], 'DESTINATION_REFUSED', 78])
     assert.match(error?.message ?? '', words)
+  }
+})
+
+test('of a single record the words of the server are kept for its dead letter, and told nowhere else', async () => {
+  // The letter said only the status, and the line of a part of the input.
+  for (const [body, words] of [
+    ['{"message":"private\\n words"}', 'private words'],
+    ['{"title":"private","detail":"d","errors":[{"reason":"r"}]}', 'private d r'],
+    ['private  text', 'private text'],
+    [`"${'x'.repeat(2000)}"`, undefined],
+    ['x'.repeat(2000), 'x'.repeat(500)],
+    ['', undefined],
+  ] as const) {
+    await using s = await startHttpServer((_, r) => sendJson(r, body, { status: 422 }))
+    const { error } = await run({ url: `${s.url}/in?key=s3cr3t` }, schema + record(7) + state(1))
+    const what = `POST ${s.url}/in: it does not take a record of things (422`
+    assert.equal(error?.message, `${what}, line 2 of the input)`)
+    assert.equal(error?.details['reason'], `${what})${words === undefined ? '' : `: ${words}`}`)
   }
 })
 

@@ -1,6 +1,10 @@
 import { MillraceError, type PersisterSession, type RecordMessage, type SchemaMessage } from '@millrace/sdk'
-import { type HttpClient, statusOf } from '@millrace/sdk/http'
+import type { HttpAnswer, HttpClient } from '@millrace/sdk/http'
+import { wordsOf } from '../../http/words.ts'
 import type { BatchKeys } from './batch-keys.ts'
+
+/** Statuses by which a server refuses what is in a batch. */
+const refusals = [400, 413, 422]
 
 export interface SessionOptions {
   readonly client: HttpClient
@@ -94,28 +98,27 @@ export class HttpSession implements PersisterSession {
   async #send(substream: string, records: readonly RecordMessage[], place: number): Promise<void> {
     const { client, keys, method, keyHeader, compression, format } = this.#o
     const body = this.#bodyOf(substream, records)
-    try {
-      await client.request({
-        method,
-        path: urlFor(this.#o.url, substream),
-        body: compression === 'gzip' ? await gzip(body) : body,
-        idempotent: true,
-        signal: this.#over.signal,
-        // The first try of this very batch is still being worked on (draft-ietf-httpapi-idempotency-key-header §2.6).
-        passing: [409],
-        headers: {
-          'content-type': format === 'ndjson' ? 'application/x-ndjson' : 'application/json',
-          ...(compression === 'gzip' ? { 'content-encoding': 'gzip' } : {}),
-          [keyHeader]: keys.key(substream, place, body),
-        },
-      })
-    } catch (e) {
-      await this.#afterFailure(e, { substream, records, place, bytes: body.length })
-    }
+    const answer = await client.request({
+      method,
+      path: urlFor(this.#o.url, substream),
+      body: compression === 'gzip' ? await gzip(body) : body,
+      idempotent: true,
+      signal: this.#over.signal,
+      // The first try of this very batch is still being worked on (draft-ietf-httpapi-idempotency-key-header §2.6).
+      passing: [409],
+      accept: refusals,
+      headers: {
+        'content-type': format === 'ndjson' ? 'application/x-ndjson' : 'application/json',
+        ...(compression === 'gzip' ? { 'content-encoding': 'gzip' } : {}),
+        [keyHeader]: keys.key(substream, place, body),
+      },
+    })
+    if (refusals.includes(answer.status))
+      await this.#afterRefusal(answer, { substream, records, place, bytes: body.length })
   }
 
-  async #afterFailure(
-    e: unknown,
+  async #afterRefusal(
+    answer: HttpAnswer,
     batch: {
       readonly substream: string
       readonly records: readonly RecordMessage[]
@@ -124,7 +127,7 @@ export class HttpSession implements PersisterSession {
     },
   ): Promise<void> {
     const { substream, records, place, bytes } = batch
-    const status = statusOf(e)
+    const { status } = answer
     if (status === 413 && records.length > 1) {
       const half = Math.ceil(records.length / 2)
       this.#maxRecords = Math.max(1, Math.min(this.#maxRecords, half))
@@ -133,25 +136,28 @@ export class HttpSession implements PersisterSession {
       await this.#send(substream, records.slice(half), place)
       return
     }
-    if (status !== 400 && status !== 413 && status !== 422) throw e
     const [first, last] = [records[0]?.line, records.at(-1)?.line]
     const lines = records.length === 1 ? `line ${first}` : `lines ${first} to ${last}`
-    throw new MillraceError(
-      'DESTINATION_REFUSED',
-      {
-        what: `${this.#o.method} ${urlFor(this.#o.url, substream).replace(/\?.*$/, '')}`,
-        why:
-          status === 413
-            ? `a single record of ${substream} is too large for it (413, ${bytes} bytes, line ${first})`
-            : `it does not take ${records.length === 1 ? 'a record' : `a batch of ${records.length} records`} of ${substream} (${status}, ${lines} of the input)`,
-        fix:
-          status === 413
-            ? 'Raise the limit of the server, or leave the large field out by a map.'
-            : 'Check url and format. Where one record is at fault, on-invalid: dead-letter of a pipeline finds it and sets it aside.',
-        status,
-      },
-      { cause: e },
-    )
+    const what = `${this.#o.method} ${urlFor(this.#o.url, substream).replace(/\?.*$/, '')}`
+    const one =
+      status === 413
+        ? `a single record of ${substream} is too large for it (413, ${bytes} bytes`
+        : `it does not take a record of ${substream} (${status}`
+    const words = wordsOf(answer)
+    throw new MillraceError('DESTINATION_REFUSED', {
+      what,
+      why:
+        records.length === 1
+          ? `${one}, ${lines} of the input)`
+          : `it does not take a batch of ${records.length} records of ${substream} (${status}, ${lines} of the input)`,
+      fix:
+        status === 413
+          ? 'Raise the limit of the server, or leave the large field out by a map.'
+          : 'Check url and format. Where one record is at fault, on-invalid: dead-letter of a pipeline finds it and sets it aside.',
+      status,
+      // What the server says may hold what was sent: it stands beside the record and nowhere else.
+      ...(records.length === 1 ? { reason: `${what}: ${one})${words === undefined ? '' : `: ${words}`}` } : {}),
+    })
   }
 
   /** What stands before, between and behind records. */

@@ -1,12 +1,12 @@
 /** One body to Stitch, and what it says to it. */
-import { isObject, type Json, MillraceError } from '@millrace/sdk'
+import { MillraceError } from '@millrace/sdk'
 import type { HttpAnswer, HttpClient } from '@millrace/sdk/http'
+import { wordsOf } from '../../http/words.ts'
 
 /** Answers that refuse a body: their words are told. */
 const refusals = [400, 401, 403, 404, 405, 413, 415, 422]
 /** A good status with something else than JSON is somebody in between; it is asked again so often. */
 const maxStrangeAnswers = 3
-const maxWords = 500
 
 export interface SendOptions {
   readonly client: HttpClient
@@ -55,7 +55,7 @@ const refused = (answer: HttpAnswer, table: string, bytes: number): MillraceErro
   const { status } = answer
   return new MillraceError('DESTINATION_REFUSED', {
     what: answer.asked,
-    why: `${status} for a batch of ${table} (${bytes} bytes): ${wordsOf(answer)}`,
+    why: `${status} for a batch of ${table} (${bytes} bytes): ${wordsOf(answer) ?? 'no reason given'}`,
     fix: fixFor(status),
     status,
   })
@@ -75,30 +75,6 @@ const fixFor = (status: number): string => {
     default:
       return 'A whole batch is refused for one bad record: mend it at its source, or filter it out by a map. With on-invalid: dead-letter the run finds and sets it aside.'
   }
-}
-
-/** What the service says: `error` and `message` are used for the same, `errors` is a list or an object. */
-const wordsOf = (answer: HttpAnswer): string => {
-  let body: Json
-  try {
-    body = answer.json()
-  } catch {
-    return answer.bytes.toString('utf8', 0, maxWords).trim() || 'no reason given'
-  }
-  if (!isObject(body)) return 'no reason given'
-  const words = [body['error'], body['message'], reasonOf(body['errors'])].filter((w) => typeof w === 'string')
-  return [...new Set(words)].join(' ').slice(0, maxWords) || 'no reason given'
-}
-
-const reasonOf = (errors: Json | undefined): string | undefined => {
-  if (errors === undefined || errors === null) return undefined
-  const parts = (Array.isArray(errors) ? errors : [errors]) as readonly Json[]
-  return parts
-    .map((part) => {
-      const reason = isObject(part) ? (part['reason'] ?? part['error'] ?? part) : part
-      return typeof reason === 'string' ? reason : JSON.stringify(reason)
-    })
-    .join('; ')
 }
 
 const pack = async (body: Buffer): Promise<Buffer> => {

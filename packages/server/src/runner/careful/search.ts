@@ -209,7 +209,8 @@ class Parts {
       substream: record.stream,
       line: this.#segment.lines[index] ?? 0,
       code: 'DESTINATION_REFUSED',
-      reason: failure.message,
+      // A line in the message would be that of a part.
+      reason: String(failure.details['reason'] ?? failure.message),
       text: record.bytes().toString(),
       ...(schema === undefined
         ? {}
