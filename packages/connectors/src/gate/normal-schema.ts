@@ -159,6 +159,7 @@ class Normalizer {
       } else if (schemaMaps.has(key)) to[key] = this.#map(value, here, depth)
       else if (plainKeywords.has(key)) to[key] = value
     }
+    this.#protoProperty(source['properties'], to, place, depth)
     this.#items(source, to, place, depth)
     this.#dependencies(source['dependencies'], to, place, depth)
     this.#types(source['type'], to, place)
@@ -175,6 +176,14 @@ class Normalizer {
       if (name !== '__proto__') to[name] = this.#copy(schema, `${place}.${name}`, depth + 1)
     }
     return to
+  }
+
+  /** Ajv passes over a property `__proto__`, but not over a pattern that means it. */
+  #protoProperty(properties: unknown, to: Record<string, unknown>, place: string, depth: number): void {
+    const of = isPlain(properties) ? Object.entries(properties).find(([name]) => name === '__proto__') : undefined
+    if (of === undefined) return
+    const schema = this.#copy(of[1], `${place}.properties.__proto__`, depth + 1)
+    to['patternProperties'] = { ...(to['patternProperties'] as Plain | undefined), '^__proto__$': schema }
   }
 
   /** `items` is a schema or, until 2019, a list; then `additionalItems` is for the rest. */

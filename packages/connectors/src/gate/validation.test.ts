@@ -304,6 +304,14 @@ describe('hostile schemas', () => {
       'x: must be string',
     )
   })
+  it('__proto__ is a property like others', () => {
+    // Its schema was passed over: a record with {"__proto__":5} was stored.
+    const schema = JSON.parse('{"properties":{"id":{},"__proto__":{"type":"string"}},"additionalProperties":false}')
+    assert.equal(says(schema, JSON.parse('{"id":1,"__proto__":5}')), '__proto__: must be string')
+    assert.equal(says(schema, JSON.parse('{"id":1,"__proto__":"x"}')), undefined)
+    const inside = JSON.parse('{"properties":{"a":{"properties":{"__proto__":{"type":"integer"}}}}}')
+    assert.equal(says(inside, JSON.parse('{"a":{"__proto__":"x"}}')), 'a.__proto__: must be integer')
+  })
 })
 
 it('one schema is compiled once', () => {
