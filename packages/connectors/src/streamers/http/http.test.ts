@@ -248,6 +248,27 @@ test('in rising order a state is kept after every page, until the order turns ou
   assert.match(warned.join(''), /do not come in rising order/)
 })
 
+test('a replication key that no record has is told once; null in some of them is not', async () => {
+  // A misspelt key was accepted without a word, and every run read everything.
+  const page = (n: number): JsonObject[] => [{ id: n, at: n === 1 ? null : '2026-01-01T00:00:00Z' }]
+  await using s = await startHttpServer((q, r) => {
+    const n = Number(query(q, 'page') ?? 1)
+    sendJson(r, n > 3 || q.url.startsWith('/none') ? [] : page(n))
+  })
+  for (const [path, replicationKey, count] of [
+    ['/', 'updated', 1],
+    ['/', 'at', 0],
+    ['/none', 'updated', 0],
+  ] as const) {
+    const warned: string[] = []
+    const log = createLogger({ format: 'text', level: 'warn', write: (line) => warned.push(line) })
+    const things = { path, keys: ['id'], replicationKey, pages: { style: 'page', parameter: 'page' } }
+    const { error } = await read({ baseUrl: s.url, inferRecords: 1, substreams: { things } }, { log })
+    assert.equal(error, undefined)
+    assert.equal(warned.filter((w) => w.includes('no record has the replication key')).length, count, replicationKey)
+  }
+})
+
 test('a record that changes while others are read is read again by the next run', async () => {
   const began = '2020-05-01T10:00:00Z'
   await using s = await startHttpServer((q, r) => {

@@ -83,6 +83,9 @@ class Reader {
   #waiting: { readonly records: readonly JsonObject[]; readonly after: Bookmark | undefined }[] = []
   #waitingRecords = 0
   #isDeclared = false
+  /** Whether records came, and whether one had a replication key. */
+  #hasRecords = false
+  #hasKeys = false
 
   constructor(options: ReadOptions) {
     this.#o = options
@@ -126,6 +129,11 @@ class Reader {
       yield unchanged
       return
     }
+    if (spec.replicationKey !== undefined && this.#hasRecords && !this.#hasKeys)
+      this.#o.log.warn('no record has the replication key: the next run begins where this one did', {
+        substream: spec.name,
+        replicationKey: spec.replicationKey,
+      })
     yield bookmark(this.#atEnd(etag))
   }
 
@@ -171,8 +179,10 @@ class Reader {
     const { replicationKey: key, name } = this.#o.spec
     if (key === undefined) return records
     for (const record of records) {
+      this.#hasRecords = true
       const value = record[key]
       if (value === undefined || value === null) continue
+      this.#hasKeys = true
       const order = this.#greatest === undefined || this.#greatest === null ? 1 : this.#compare(value, this.#greatest)
       if (order > 0) this.#greatest = value
       else if (order < 0 && this.#isOrdered && !this.#isOld(record)) {
