@@ -34,12 +34,14 @@ export const jsonSql = (value: string, type: ValueType, depth: number = 0): stri
     return `regexp_replace(CAST(${value} AS VARCHAR), '^(-?)[.]', '\\10.')`
   if (kind === 'BOOLEAN' || kind === 'DECIMAL' || wholes.has(kind)) return `CAST(${value} AS VARCHAR)`
   if (kind === 'FLOAT' || kind === 'DOUBLE')
-    return `CASE WHEN isfinite(${value}) THEN CAST(${value} AS VARCHAR) WHEN isinf(${value}) THEN error('a number is infinite, which JSON cannot carry') END`
+    // What is no number in JSON is text, so that the record can be set aside for it. To DuckDB NaN is above 0 too.
+    return `CASE WHEN isfinite(${value}) THEN CAST(${value} AS VARCHAR) WHEN isnan(${value}) THEN '"NaN"' WHEN ${value} > 0 THEN '"Infinity"' WHEN ${value} < 0 THEN '"-Infinity"' END`
   // Text of JSON has no line breaks but between its parts.
   if (kind === 'JSON') return `replace(replace(CAST(${value} AS VARCHAR), chr(10), ' '), chr(13), ' ')`
   if (kind === 'VARCHAR') return text(value)
   if (kind === 'BLOB') return text(`base64(${value})`)
-  if (naive.has(kind)) return `'"' || replace(CAST(${value} AS VARCHAR), ' ', 'T') || 'Z"'`
+  if (naive.has(kind))
+    return `replace('"' || replace(CAST(${value} AS VARCHAR), ' ', 'T') || 'Z"', 'infinityZ', 'infinity')`
   if (zoned.has(kind)) return `'"' || replace(replace(CAST(${value} AS VARCHAR), ' ', 'T'), '+00', 'Z') || '"'`
   const element = `e${depth}`
   if (type.fields !== undefined) {

@@ -181,9 +181,11 @@ const fault = (e: unknown, file: SourceFile): MillraceError => {
   const message = (e instanceof Error ? e.message : String(e)).split('\n')[0] ?? ''
   if (/^(IO Error: (Cannot open|No files)|Permission)/.test(message) || /permission denied/i.test(message))
     return new MillraceError('SOURCE_REFUSED', { what: `file ${file.path}`, why: 'it cannot be opened' }, { cause: e })
-  const infinite = /a number is infinite, which JSON cannot carry/.exec(message)
-  const why = infinite === null ? 'is not Parquet, or is damaged' : infinite[0]
-  return new MillraceError('SOURCE_MALFORMED', { source: file.path, why: `${file.path} ${why}` }, { cause: e })
+  return new MillraceError(
+    'SOURCE_MALFORMED',
+    { source: file.path, why: 'it is not Parquet, or is damaged' },
+    { cause: e },
+  )
 }
 
 /** A type as DuckDB's client says it. */

@@ -2,7 +2,7 @@
 ;;
 ;; rows(node, from, count, limit) writes rows [from, count) of a node, each ended by END, from where `at` stands, until that is
 ;; behind `limit`; it answers the first row that it did not write. `at` is then behind the last. It stops the same way before
-;; a value that only DuckDB knows to spell, with `odd` set to 1: an infinity, or a year of more than four digits; what was begun of that row
+;; a value that only DuckDB knows to spell, with `odd` set to 1: an infinite time, or a year of more than four digits; what was begun of that row
 ;; is not counted. The memory grows at its end, so nothing but what is written may stand behind `at`.
 ;;
 ;; A node, 48 bytes: +0 kind, +4 data, +8 validity bits or 0, +12 decimal places, +16 what stands before it, +20 its length,
@@ -158,10 +158,6 @@
   (func $double (param $x f64)
     (local $size f64) (local $scaled f64) (local $major f64)
     (local.set $size (f64.abs (local.get $x)))
-    (if (f64.ne (local.get $x) (local.get $x))
-      (then (call $copy (i32.const 64) (i32.const 4)) (return)))
-    (if (f64.eq (local.get $size) (f64.const inf))
-      (then (global.set $odd (i32.const 1)) (return)))
     ;; Of up to 15 digits, a decimal is the only one of its length that gives this double.
     (if (i32.and (f64.lt (local.get $size) (f64.const 1e9))
           (i32.or (f64.ge (local.get $size) (f64.const 1e-4)) (f64.eq (local.get $size) (f64.const 0))))

@@ -1,8 +1,9 @@
 /**
- * A finite double as DuckDB's cast to text spells it: its shortest digits, with a point or, from 1e16 on and below 1e-4, an
- * exponent of two digits at least.
+ * A double as DuckDB's cast to text spells it: its shortest digits, with a point or, from 1e16 on and below 1e-4, an
+ * exponent of two digits at least. What is no number in JSON is text, so that the record can be set aside for it.
  */
 export const spellDouble = (x: number): string => {
+  if (!Number.isFinite(x)) return `"${x}"`
   const [mantissa = '', exponent = ''] = Math.abs(x).toExponential().split('e')
   const digits = mantissa.replace('.', '')
   const e = Number(exponent)
