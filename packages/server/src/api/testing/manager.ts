@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLogger } from '@millrace/sdk'
-import { startManager } from '../../app.ts'
+import { type ManagerOptions, startManager } from '../../app.ts'
 import type { Limits } from '../../http/limits.ts'
 import { readManagerNote } from '../../manager/folder.ts'
 
@@ -36,8 +36,10 @@ export interface TestManager extends AsyncDisposable {
 export const testManager = async (
   limits: Partial<Limits> = {},
   dir: string = mkdtempSync(join(tmpdir(), 'millrace-api-')),
+  where: Pick<ManagerOptions, 'controlUrl' | 'logUrl'> = {},
 ): Promise<TestManager> => {
   const manager = await startManager({
+    ...where,
     projectDir: dir,
     listen: '127.0.0.1:0',
     version: '0.0.0',

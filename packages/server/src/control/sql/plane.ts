@@ -8,6 +8,7 @@ import { SqlStreamParts } from './parts.ts'
 import { SqlPermissions } from './permissions.ts'
 import { SqlReadStatus } from './read-status.ts'
 import type { Sql } from './sql.ts'
+import { storable } from './storable.ts'
 import { SqlStreams } from './streams.ts'
 import { SqlSubscriptions } from './subscriptions.ts'
 import { SqlTokens } from './tokens.ts'
@@ -29,7 +30,8 @@ export class SqlControlPlane implements ControlPlane {
   readonly idempotency: SqlIdempotency
   readonly audit: SqlAudit
 
-  constructor(sql: Sql) {
+  constructor(database: Sql) {
+    const sql = storable(database)
     this.#sql = sql
     this.streams = new SqlStreams(sql)
     this.permissions = new SqlPermissions(sql)

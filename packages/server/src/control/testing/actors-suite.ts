@@ -8,6 +8,7 @@ import {
   type ControlPlaneSuiteOptions,
   freshId,
   newClient,
+  newStream,
   newUser,
   second,
   somebody,
@@ -246,5 +247,42 @@ export const actorsSuite = ({ make }: ControlPlaneSuiteOptions): void => {
     assert.deepEqual((await plane.idempotency.begin(key, second(50))).is, 'new')
     await plane.sweep(second(100))
     assert.deepEqual((await plane.idempotency.begin(key, second(50))).is, 'new')
+  })
+
+  it('finds nothing by a text that no database keeps, and refuses to store one', async () => {
+    // PostgreSQL has no NUL in texts: any such text was an internal error. Half a surrogate pair came back as U+FFFD.
+    await using plane = await make()
+    const { streamId, owner } = await withStream(plane)
+    const refused = code('CONTROL_ARGUMENT')
+    for (const bad of ['\0', 'a\0b', '\ud800', '\udc00x']) {
+      const nobody: Actor = { type: 'client', id: bad }
+      assert.equal(await plane.streams.find(bad), undefined)
+      assert.equal(await plane.streams.access(bad, owner), undefined)
+      assert.deepEqual((await plane.streams.list({ prefix: bad })).items, [])
+      assert.deepEqual((await plane.streams.list({ actor: owner, after: bad })).items, [])
+      assert.equal(await plane.permissions.of(streamId, nobody), undefined)
+      assert.equal(await plane.clients.find(bad), undefined)
+      assert.deepEqual(await plane.clients.secretHashes(bad), [])
+      assert.equal(await plane.users.find(bad), undefined)
+      assert.equal(await plane.users.findByEmail(bad), undefined)
+      assert.deepEqual((await plane.users.list({ after: bad })).items, [])
+      assert.equal(await plane.groups.find({ streamId, name: bad }), undefined)
+      assert.deepEqual((await plane.groups.list(streamId, { after: bad })).items, [])
+      assert.equal(await plane.parts.schema(streamId, bad), undefined)
+      assert.equal(await plane.batches.find(streamId, bad), undefined)
+      assert.deepEqual(await plane.tokens.check({ id: 't', actor: nobody, issuedAt: second(1), keyId: bad }), {
+        is: 'actor-gone',
+      })
+      const before = (await plane.audit.list({})).items.length
+      await assert.rejects(plane.users.create(act(), newUser({ displayName: bad })), refused)
+      await assert.rejects(plane.clients.create(act(), newClient(owner, { description: bad })), refused)
+      await assert.rejects(plane.streams.create(act(), newStream(owner, { displayName: bad })), refused)
+      await assert.rejects(plane.streams.update(act(), streamId, { description: bad }), refused)
+      await assert.rejects(plane.permissions.revoke(act(), streamId, nobody))
+      assert.equal((await plane.audit.list({})).items.length, before)
+    }
+    const kept = '\u{10ffff}\ufffd\t'
+    assert.equal((await plane.streams.update(act(), streamId, { description: kept })).description, kept)
+    assert.equal((await plane.streams.find(streamId))?.description, kept)
   })
 }
