@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Up, up } from './fixtures/manager.ts'
-import { eventually, millrace, start, temporaryFolder } from './fixtures/program.ts'
+import { collected, eventually, millrace, start, temporaryFolder } from './fixtures/program.ts'
 
 const lines = (text: string): readonly string[] => text.split('\n').filter((l) => l !== '')
 
@@ -211,6 +212,28 @@ describe('the manager on the command line', () => {
     const again = await millrace(args, { cwd: elsewhere.path, env })
     assert.equal(again.code, 78)
     assert.match(again.stderr, /this login is not known, or was used/)
+  })
+
+  // Both kept the token of the manager that was killed, and ended with TOKEN_INVALID.
+  it('goes on publishing and following when the manager was killed and started again', async () => {
+    await good(['streams', 'create', 'lasting'])
+    const follower = start(['consume', 'lasting', '--follow'], { cwd: folder.path })
+    const publisher = start(['publish', 'lasting'], { cwd: folder.path })
+    const published = collected(publisher)
+    let said = ''
+    follower.stdout?.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+    })
+    publisher.stdin?.write('{"a":1}\n')
+    await eventually(() => said === '{"a":1}\n', 'the first record')
+    await manager.stop('SIGKILL')
+    manager = await up(folder.path, ['--listen', new URL(manager.url).host])
+    publisher.stdin?.end('{"a":2}\n')
+    const { code, stderr } = await published
+    assert.equal(code, 0, stderr)
+    await eventually(() => said === '{"a":1}\n{"a":2}\n', 'each record once')
+    follower.kill('SIGINT')
+    await once(follower, 'close')
   })
 
   it('stops cleanly, and goes on where it was', async () => {

@@ -20,13 +20,16 @@ export const connect = (context: Pick<CommandContext, 'cwd' | 'env'>): ManagerCl
     const url = managerUrl(asked)
     return new ManagerClient({ url, credentials: fromEnvironment(env) ?? fromLogins(env, url, asked) })
   }
-  const note = readManagerNote(storeFolder(cwd))
-  if (note !== undefined) return new ManagerClient({ url: note.url, credentials: { is: 'token', token: note.token } })
+  const folder = storeFolder(cwd)
+  const note = readManagerNote(folder)
+  // Read again for each request: a manager that was started anew has another token, and maybe another address.
+  if (note !== undefined)
+    return new ManagerClient({ url: note.url, credentials: { is: 'note', read: () => readManagerNote(folder) } })
   const { current, logins } = readLogins(env)
   const login = current === undefined ? undefined : logins[current]
   if (current === undefined || login === undefined)
     throw new MillraceError('MANAGER_UNKNOWN', {
-      looked: ['MILLRACE_URL is not set', `none runs on ${storeFolder(cwd)}`, 'nobody logged in'],
+      looked: ['MILLRACE_URL is not set', `none runs on ${folder}`, 'nobody logged in'],
     })
   return new ManagerClient({ url: current, credentials: credentialsOf(login, current) })
 }

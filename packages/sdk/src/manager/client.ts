@@ -2,10 +2,17 @@
 import { MillraceError } from '../errors/error.ts'
 import { type Operations, places } from './operations.generated.ts'
 
-/** Who asks: a token, or a client whose id and secret get one. */
+/** Who asks: a token, a client whose id and secret get one, or whoever may read the note that a manager leaves in its folder. */
 export type ManagerCredentials =
   | { readonly is: 'token'; readonly token: string }
   | { readonly is: 'client'; readonly id: string; readonly secret: string }
+  | { readonly is: 'note'; readonly read: () => NotedManager | undefined }
+
+/** What the note in a manager's folder says; each start of the manager leaves another. */
+export interface NotedManager {
+  readonly url: string
+  readonly token: string
+}
 
 export interface ManagerClientOptions {
   /** Where the manager is: http or https, with the path it stands under, if any. */
@@ -43,17 +50,21 @@ type Scalars = Readonly<Record<string, string | number | boolean | undefined>>
 const spareSeconds = 60
 
 export class ManagerClient {
-  /** Without a slash at its end. */
-  readonly url: string
+  #url: string
   readonly #credentials: ManagerCredentials
   readonly #timeoutMs: number
   #token: { readonly text: string; readonly until: number } | undefined
 
   /** Throws CONFIG_INVALID for what is no address. */
   constructor(options: ManagerClientOptions) {
-    this.url = managerUrl(options.url)
+    this.#url = managerUrl(options.url)
     this.#credentials = options.credentials
     this.#timeoutMs = options.timeoutMs ?? 30_000
+  }
+
+  /** Without a slash at its end. With a note: as it was read last, which `token` does. */
+  get url(): string {
+    return this.#url
   }
 
   /**
@@ -82,9 +93,9 @@ export class ManagerClient {
   ): Promise<Response> {
     const [method] = places[operation]
     const { signal } = input as LooseInput
-    const url = this.url + loosePath(operation, input)
     for (let attempt = 0; ; attempt++) {
       const token = await this.token(signal)
+      const url = this.url + loosePath(operation, input)
       const response = await this.#fetch(
         url,
         { ...init, method, headers: { ...init.headers, authorization: `Bearer ${token}` } },
@@ -92,16 +103,22 @@ export class ManagerClient {
       )
       if (response.ok) return response
       const error = await problemOf(response, url)
-      // The token was revoked, or the manager has another key: once more with a fresh one.
-      if (error.code !== 'TOKEN_INVALID' || this.#credentials.is !== 'client' || attempt > 0) throw error
+      // The token was revoked, or the manager has another key or another note: once more with a fresh one.
+      if (error.code !== 'TOKEN_INVALID' || this.#credentials.is === 'token' || attempt > 0) throw error
       this.#token = undefined
     }
   }
 
-  /** A token that is good for a while yet. Throws TOKEN_INVALID where the secret is wrong. */
+  /** A token that is good for a while yet. Throws TOKEN_INVALID where the secret is wrong, MANAGER_UNAVAILABLE where the note is gone. */
   async token(signal?: AbortSignal): Promise<string> {
     const credentials = this.#credentials
     if (credentials.is === 'token') return credentials.token
+    if (credentials.is === 'note') {
+      const note = credentials.read()
+      if (note === undefined) throw unavailable(this.url, 'its folder has no note of how to reach it')
+      this.#url = managerUrl(note.url)
+      return note.token
+    }
     if (this.#token !== undefined && this.#token.until > performance.now()) return this.#token.text
     const { access_token: text, expires_in: seconds } = await requestToken(
       this.url,

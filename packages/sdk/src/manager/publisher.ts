@@ -242,9 +242,9 @@ class Connection {
       readonly signal: AbortSignal | undefined
     },
   ): Promise<void> {
+    const authorization = `Bearer ${await client.token(how.signal)}`
     this.#url = client.url
     const url = client.url + how.path
-    const authorization = `Bearer ${await client.token(how.signal)}`
     // Loaded here: as an import of the sdk they would cost every program a tenth of a second of its start.
     const { request: send } = await import(url.startsWith('https:') ? 'node:https' : 'node:http')
     const request: ClientRequest = send(url, {
