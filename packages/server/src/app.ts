@@ -1,5 +1,5 @@
 /** The composition root of the manager: everything is built here, and handed to what uses it. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
@@ -154,7 +154,13 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   })
   await listen(app, address)
   const url = urlOf(app, address.host, tls !== undefined)
-  folder.leaveNote({ url, token: localToken, pid: process.pid, startedAt: now().toISOString() })
+  folder.leaveNote({
+    url,
+    token: localToken,
+    ...(tls === undefined ? {} : { certificate: new X509Certificate(tls.cert).toString() }),
+    pid: process.pid,
+    startedAt: now().toISOString(),
+  })
 
   const sweepAll = async (): Promise<void> => {
     await control.sweep(now())

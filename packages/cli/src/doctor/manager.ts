@@ -28,23 +28,26 @@ export const managerFindings = async (
       ? [{ what: 'manager', is: 'missing', found: 'none is known here', fix: 'Not needed; `millrace up` starts one.' }]
       : [{ what: 'manager', is: 'bad', found: message, fix }]
   }
+  const reached = await reach(client)
   const { url } = client
-  const reached = await reach(url)
   if (reached.finding.is === 'bad') return [reached.finding, ...(await certificate(url))]
   return [
     reached.finding,
     ...(await certificate(url)),
     await login(client),
     ...clock(reached.answeredAt),
-    ...(await sameVersion(url, version)),
+    ...(await sameVersion(client, version)),
   ]
 }
 
 /** Its readiness: it asks its control plane and its log. */
-const reach = async (url: string): Promise<{ readonly finding: Finding; readonly answeredAt: string | null }> => {
+const reach = async (
+  client: ManagerClient,
+): Promise<{ readonly finding: Finding; readonly answeredAt: string | null }> => {
   const what = 'manager'
   try {
-    const response = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(waitMs) })
+    const response = await client.get('/ready', AbortSignal.timeout(waitMs))
+    const { url } = client
     const answeredAt = response.headers.get('date')
     await response.body?.cancel()
     if (response.ok)
@@ -55,11 +58,12 @@ const reach = async (url: string): Promise<{ readonly finding: Finding; readonly
   } catch (e) {
     const why = reasonOf(e)
     const fix = 'Is it running (`millrace up`)? Is the address right, and reachable from here?'
-    return { finding: { what, is: 'bad', found: `${url} does not answer (${why})`, fix }, answeredAt: null }
+    return { finding: { what, is: 'bad', found: `${client.url} does not answer (${why})`, fix }, answeredAt: null }
   }
 }
 
-const reasonOf = (e: unknown): string => {
+const reasonOf = (failure: unknown): string => {
+  const e = failure instanceof MillraceError ? failure.cause : failure
   if (e instanceof Error && e.name === 'TimeoutError') return `nothing within ${duration(waitMs)}`
   const cause = e instanceof Error ? (e.cause as NodeJS.ErrnoException | undefined) : undefined
   return cause?.code ?? cause?.message ?? (e instanceof Error ? e.message : String(e))
@@ -138,10 +142,10 @@ const clock = (answeredAt: string | null): readonly Finding[] => {
   ]
 }
 
-const sameVersion = async (url: string, version: string): Promise<readonly Finding[]> => {
+const sameVersion = async (client: ManagerClient, version: string): Promise<readonly Finding[]> => {
   const what = 'version'
   try {
-    const response = await fetch(`${url}/openapi.json`, { signal: AbortSignal.timeout(waitMs) })
+    const response = await client.get('/openapi.json', AbortSignal.timeout(waitMs))
     const { info } = (await response.json()) as { readonly info?: { readonly version?: unknown } }
     const theirs = String(info?.version)
     return theirs === version

@@ -45,10 +45,8 @@ interface Around {
 
 /** Throws CONFIG_INVALID where it is not known where the manager is, or as whom to ask. */
 export const managerClient = (config: ManagerSettings, around: Around): HttpClient => {
-  const { baseUrl, auth } = placeOf(config, around)
   return httpClient({
-    baseUrl,
-    auth,
+    ...placeOf(config, around),
     side: around.side,
     what: 'the manager',
     signal: around.signal,
@@ -62,7 +60,7 @@ export const managerClient = (config: ManagerSettings, around: Around): HttpClie
 const placeOf = (
   { url, clientId, clientSecret }: ManagerSettings,
   { side, scope }: Around,
-): { readonly baseUrl: string; readonly auth: HttpAuth } => {
+): { readonly baseUrl: string; readonly auth: HttpAuth; readonly certificate?: string | undefined } => {
   const what = `${side === 'source' ? 'streamer' : 'persister'} stream`
   if (url !== undefined) {
     const missing = [
@@ -93,18 +91,22 @@ const placeOf = (
       problems: ['url is missing, and no manager runs in this project folder'],
       fix: 'Start one with `millrace up`, or say url, clientId and clientSecret.',
     })
-  return { baseUrl: note.url, auth: { style: 'bearer', token: note.token } }
+  return { baseUrl: note.url, auth: { style: 'bearer', token: note.token }, certificate: note.certificate }
 }
 
 /** The note of the manager whose project folder this is, or is inside of. */
-const findNote = (): { readonly url: string; readonly token: string } | undefined => {
+const findNote = ():
+  | { readonly url: string; readonly token: string; readonly certificate: string | undefined }
+  | undefined => {
   for (let dir = resolve('.'); ; dir = dirname(dir)) {
     const file = join(dir, '.millrace/manager.json')
     if (existsSync(file))
       try {
         const note: Json = JSON.parse(readFileSync(file, 'utf8')) as Json
-        if (isObject(note) && typeof note['url'] === 'string' && typeof note['token'] === 'string')
-          return { url: note['url'], token: note['token'] }
+        if (isObject(note) && typeof note['url'] === 'string' && typeof note['token'] === 'string') {
+          const { url, token, certificate } = note
+          return { url, token, certificate: typeof certificate === 'string' ? certificate : undefined }
+        }
       } catch {
         // Half written, or not ours to read: as if there were none.
       }

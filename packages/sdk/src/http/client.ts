@@ -64,6 +64,7 @@ class Client implements HttpClient {
       timeouts: { ...defaultTimeouts, ...options.timeouts },
       maxResponseBytes: options.maxResponseBytes ?? 64 * 1024 * 1024,
       maxConcurrent,
+      certificate: options.certificate,
     })
     this.#authority = authorityFor(options.auth ?? { style: 'none' }, {
       side: this.#side,

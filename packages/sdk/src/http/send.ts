@@ -1,6 +1,7 @@
 /** One request over the network and its whole answer; no retry, no auth, no redirect. */
 import type { Agent, IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
+import { knownByCertificate } from './certificate.ts'
 import { AnswerBroken } from './failures.ts'
 import type { Timeouts } from './types.ts'
 
@@ -32,6 +33,7 @@ export interface SenderOptions {
   readonly timeouts: Timeouts
   readonly maxResponseBytes: number
   readonly maxConcurrent: number
+  readonly certificate: string | undefined
 }
 
 /**
@@ -131,7 +133,11 @@ export class Sender {
     const options = { keepAlive: true, maxSockets: this.#options.maxConcurrent, proxyEnv: process.env }
     if (isSecure) {
       const { Agent } = await import('node:https')
-      this.#secure ??= new Agent(options)
+      const { certificate } = this.#options
+      this.#secure ??= new Agent({
+        ...options,
+        ...(certificate === undefined ? {} : knownByCertificate(certificate)),
+      })
       return this.#secure
     }
     const { Agent } = await import('node:http')

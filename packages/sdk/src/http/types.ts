@@ -66,6 +66,8 @@ export interface HttpClientOptions {
   /** What the other side is called in errors: "GitHub". Default: the host. */
   readonly what?: string
   readonly auth?: HttpAuth
+  /** What the other side shows, PEM: this is checked then, and neither its name nor who signed it. */
+  readonly certificate?: string | undefined
   /** Sent with every request to the origin of the base URL. */
   readonly headers?: Readonly<Record<string, string>>
   readonly retry?: Partial<RetryPolicy>

@@ -1,5 +1,7 @@
 /** A client of a manager's API: typed by the document of its routes, with nothing but what Node brings. */
+import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../errors/error.ts'
+import { type KnownByCertificate, knownByCertificate } from '../http/certificate.ts'
 import { type Operations, places } from './operations.generated.ts'
 
 /** Who asks: a token, a client whose id and secret get one, or whoever may read the note that a manager leaves in its folder. */
@@ -12,6 +14,8 @@ export type ManagerCredentials =
 export interface NotedManager {
   readonly url: string
   readonly token: string
+  /** What it shows, PEM: this is checked then, and neither its name nor who signed it. */
+  readonly certificate?: string
 }
 
 export interface ManagerClientOptions {
@@ -51,6 +55,7 @@ const spareSeconds = 60
 
 export class ManagerClient {
   #url: string
+  #tls: KnownByCertificate | undefined
   readonly #credentials: ManagerCredentials
   readonly #timeoutMs: number
   #token: { readonly text: string; readonly until: number } | undefined
@@ -117,6 +122,7 @@ export class ManagerClient {
       const note = credentials.read()
       if (note === undefined) throw unavailable(this.url, 'its folder has no note of how to reach it')
       this.#url = managerUrl(note.url)
+      this.#tls = note.certificate === undefined ? undefined : knownByCertificate(note.certificate)
       return note.token
     }
     if (this.#token !== undefined && this.#token.until > performance.now()) return this.#token.text
@@ -129,8 +135,23 @@ export class ManagerClient {
     return text
   }
 
-  async #fetch(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
-    return await fetched(url, init, { signal, timeoutMs: this.#timeoutMs })
+  /** How its certificate is checked where a note says which it has; as `token` read it last. */
+  get tls(): KnownByCertificate | undefined {
+    return this.#tls
+  }
+
+  /** A path that needs no token. Throws MANAGER_UNAVAILABLE. */
+  async get(path: string, signal: AbortSignal): Promise<Response> {
+    if (this.#credentials.is === 'note') await this.token(signal)
+    return await this.#fetch(this.url + path, { method: 'GET', headers: {} }, signal)
+  }
+
+  async #fetch(url: string, init: Init, signal: AbortSignal | undefined): Promise<Response> {
+    const tls = this.#tls
+    return await fetched(tls === undefined ? fetch : (to, asked) => fetchFrom(to, asked, tls), url, init, {
+      signal,
+      timeoutMs: this.#timeoutMs,
+    })
   }
 }
 
@@ -158,8 +179,13 @@ export const requestToken = async (
   options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number } = {},
 ): Promise<TokenAnswer> => {
   const response = await fetched(
+    fetch,
     `${managerUrl(url)}${places.getToken[1]}`,
-    { method: 'POST', body: new URLSearchParams(form) },
+    {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(form).toString(),
+    },
     { signal: options.signal, timeoutMs: options.timeoutMs ?? 30_000 },
   )
   if (response.ok) return (await response.json()) as TokenAnswer
@@ -172,16 +198,41 @@ export const requestToken = async (
   })
 }
 
+interface Init {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array<ArrayBuffer>
+}
+type Asked = Init & { readonly signal: AbortSignal; readonly redirect: 'error' }
+
+/** As `fetch`, which takes no settings of TLS. */
+const fetchFrom = async (url: string, asked: Asked, tls: KnownByCertificate): Promise<Response> => {
+  const [{ request }, { Readable }] = await Promise.all([import('node:https'), import('node:stream')])
+  const { method, headers, body, signal } = asked
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    const sent = request(url, { method, headers: { ...length, ...headers }, signal, ...tls }, resolve)
+    sent.once('error', reject)
+    sent.end(body)
+  })
+  const status = answer.statusCode ?? 0
+  const fields = Object.entries(answer.headersDistinct).map(([name, values = []]) => [name, values.join(', ')])
+  // An answer without a body may not be made with one.
+  const content = status === 204 ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>)
+  return new Response(content, { status, headers: Object.fromEntries(fields) as Record<string, string> })
+}
+
 const fetched = async (
+  ask: (url: string, asked: Asked) => Promise<Response>,
   url: string,
-  init: RequestInit,
+  init: Init,
   options: { readonly signal: AbortSignal | undefined; readonly timeoutMs: number },
 ): Promise<Response> => {
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(), options.timeoutMs)
   const signal = options.signal === undefined ? late.signal : AbortSignal.any([late.signal, options.signal])
   try {
-    return await fetch(url, { ...init, signal, redirect: 'error' })
+    return await ask(url, { ...init, signal, redirect: 'error' })
   } catch (e) {
     options.signal?.throwIfAborted()
     throw unavailable(url, late.signal.aborted ? 'it does not answer' : reasonOf(e), e)

@@ -250,6 +250,7 @@ class Connection {
     const request: ClientRequest = send(url, {
       method: 'POST',
       headers: { ...how.headers, authorization },
+      ...client.tls,
       ...(how.signal === undefined ? {} : { signal: how.signal }),
     })
     this.#request = request

@@ -24,6 +24,8 @@ export interface ManagerNote {
   readonly url: string
   /** Good as long as that manager runs. */
   readonly token: string
+  /** What it shows, PEM, where it speaks TLS. Whoever reads this looks for exactly that. */
+  readonly certificate?: string
   readonly pid: number
   readonly startedAt: string
 }
