@@ -64,7 +64,7 @@ export type TableChange =
 /** The version whose rows stay, and the column in which rows have theirs. */
 export interface ActiveVersion {
   readonly column: string
-  readonly active: number
+  readonly active: number | bigint
 }
 
 /** What a database can do and how it writes SQL. Pure: no connection. */

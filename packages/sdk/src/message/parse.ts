@@ -2,7 +2,7 @@
 import { MillraceError } from '../errors/error.ts'
 import { encodeJson, isObject, type Json, type JsonObject } from './json.ts'
 import { RecordMessage } from './record.ts'
-import type { Message, SchemaMessage } from './types.ts'
+import type { Message, SchemaMessage, Version } from './types.ts'
 
 /** The stated limit of a BOOKMARK, and of a STATE after it. */
 export const maxStateBytes = 1_000_000
@@ -53,9 +53,10 @@ export const messagesOf = (m: ParsedMessage, schemas: Map<string, KnownSchema>, 
       return
     }
     case 'ACTIVATE_VERSION': {
-      const version = body['version']
-      if (typeof version !== 'number' || !Number.isSafeInteger(version)) malformed(m, 'needs an integer "version"')
-      out.push({ type: 'ACTIVATE_VERSION', stream: streamOf(m), version: version as number, line })
+      const version = versionOf(body)
+      if (version === undefined) malformed(m, 'needs an integer "version"')
+      refuseLong(m, version)
+      out.push({ type: 'ACTIVATE_VERSION', stream: streamOf(m), version: version as Version, line })
       return
     }
     case 'BATCH':
@@ -86,9 +87,15 @@ const isSameList = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((v, i) => v === b[i])
 
 /** The version of a RECORD; anything but an integer says nothing. */
-export const versionOf = (body: JsonObject): number | undefined => {
+export const versionOf = (body: JsonObject): Version | undefined => {
   const version = body['version']
-  return typeof version === 'number' && Number.isSafeInteger(version) ? version : undefined
+  return typeof version === 'bigint' || Number.isSafeInteger(version) ? (version as Version) : undefined
+}
+
+/** No destination has room for more than 64 bits, and a version that is lost would retire the wrong rows. */
+const refuseLong = (m: ParsedMessage, version: Version | undefined): void => {
+  if (typeof version === 'bigint' && BigInt.asIntN(64, version) !== version)
+    malformed(m, 'has a "version" of more than 64 bits')
 }
 
 /** The time of a RECORD, as text; anything but text says nothing. */
@@ -129,6 +136,7 @@ const record = (m: ParsedMessage, schemas: Map<string, KnownSchema>, out: Messag
     version: versionOf(body),
     timeExtracted: timeOf(body),
   }
+  refuseLong(m, meta.version)
   if (m.recordBytes !== undefined) {
     const message = new RecordMessage(stream, line, m.recordBytes, meta)
     if (m.plain !== undefined) message.adopt(m.plain)
@@ -177,7 +185,8 @@ const batchOf = (m: ParsedMessage): Message => {
   if (!isObject(encoding) || typeof encoding['format'] !== 'string')
     return malformed(m, 'needs "encoding" with a "format"')
   if (manifest === undefined) return malformed(m, 'needs a "manifest", a list of file URLs')
-  const version = m.body['version']
+  const version = versionOf(m.body)
+  refuseLong(m, version)
   const compression = encoding['compression']
   return {
     type: 'BATCH',
@@ -185,7 +194,7 @@ const batchOf = (m: ParsedMessage): Message => {
     format: encoding['format'],
     compression: typeof compression === 'string' && compression !== 'none' ? compression : undefined,
     manifest,
-    version: typeof version === 'number' ? version : undefined,
+    version,
     line: m.line,
   }
 }

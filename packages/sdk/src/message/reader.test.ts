@@ -197,6 +197,9 @@ describe('generations, told apart unasked', () => {
 {"type":"RECORD","stream":"a","record":{"id":13},"version":18,"time_extracted":"${at}"}
 {"time_extracted":"${at}","record":{"id":14},"stream":"a","type":"RECORD"}
 {"type":"ACTIVATE_VERSION","stream":"a","version":18}
+{"type":"RECORD","stream":"a","record":{"id":15},"version":1700000000000000001}
+{"type":"RECORD","stream":"a","record":{"id":16},"version":1700000000000000001}
+{"type":"ACTIVATE_VERSION","stream":"a","version":1700000000000000001}
 `,
     )
     assert.deepEqual(said, [
@@ -216,6 +219,9 @@ describe('generations, told apart unasked', () => {
       record(13, { version: 18, timeExtracted: at }),
       record(14, { timeExtracted: at }),
       { type: 'ACTIVATE_VERSION', stream: 'a', version: 18 },
+      record(15, { version: 1700000000000000001n }),
+      record(16, { version: 1700000000000000001n }),
+      { type: 'ACTIVATE_VERSION', stream: 'a', version: 1700000000000000001n },
     ])
   })
 

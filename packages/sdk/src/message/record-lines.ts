@@ -2,6 +2,7 @@
 import { MillraceError } from '../errors/error.ts'
 import { NEWLINE, skimValue, textAt } from './bytes.ts'
 import { RecordMessage } from './record.ts'
+import type { Version } from './types.ts'
 
 /** The lines that gathered records came in, and how each is made: a beginning, the record, and } or a head, a time, a quote and }. */
 export interface WholeLines {
@@ -9,10 +10,10 @@ export interface WholeLines {
   readonly bytes: Buffer
   readonly prefixBytes: number
   /** What the beginning says of a version. */
-  readonly version: number | undefined
+  readonly version: Version | undefined
   readonly headBytes: number
   /** What the head says of one. */
-  readonly headVersion: number | undefined
+  readonly headVersion: Version | undefined
 }
 
 /**

@@ -6,6 +6,7 @@ import { skipSpace, startsWithAt, textAt } from './bytes.ts'
 import type { JsonObject } from './json.ts'
 import { type KnownSchema, timeOf, versionOf } from './parse.ts'
 import { isAsSingerHasIt } from './untouched-lines.ts'
+import type { Version } from './types.ts'
 
 /**
  * How the RECORD lines of a substream begin, up to the record. Where the records bring their keys or schema along
@@ -16,7 +17,7 @@ export interface Prefix {
   readonly bytes: Uint8Array
   /** Where in `bytes` the last byte of the name stands: substreams mostly differ there, or in their length. */
   readonly probe: number
-  readonly version: number | undefined
+  readonly version: Version | undefined
   readonly schema: KnownSchema | undefined
   /** Whether the lines that begin so may be passed on to whoever reads Singer. */
   readonly isSinger: boolean
@@ -25,13 +26,13 @@ export interface Prefix {
 /** How a tail begins that ends with a time, up to the quote that opens the time. */
 export interface TailHead {
   readonly bytes: Uint8Array
-  readonly version: number | undefined
+  readonly version: Version | undefined
 }
 
 /** How RECORD lines end, from behind the record, and what it says. */
 export interface Tail {
   readonly bytes: Uint8Array
-  readonly version: number | undefined
+  readonly version: Version | undefined
   readonly timeExtracted: string | undefined
 }
 

@@ -1,6 +1,7 @@
 import { MillraceError } from '../errors/error.ts'
 import { isTooDeep, maxDepth, mayHaveLongNumber, skimMembers, textAt } from './bytes.ts'
 import { encodeJson, exactNumber, type JsonObject, parseExact } from './json.ts'
+import type { Version } from './types.ts'
 
 const NO_BYTES: Buffer = Buffer.alloc(0)
 
@@ -15,7 +16,7 @@ export class RecordMessage {
   readonly stream: string
   /** Number of its line in the input, from 1. */
   readonly line: number
-  readonly version: number | undefined
+  readonly version: Version | undefined
   readonly timeExtracted: string | undefined
   /** The hash of the record as it was read (books/digest.ts), where books are kept. A mapped record keeps its source's. */
   hashHigh = 0
@@ -31,7 +32,7 @@ export class RecordMessage {
     stream: string,
     line: number,
     bytes: { readonly buffer: Buffer; readonly from: number; readonly to: number },
-    meta?: { readonly version?: number | undefined; readonly timeExtracted?: string | undefined },
+    meta?: { readonly version?: Version | undefined; readonly timeExtracted?: string | undefined },
   ) {
     this.stream = stream
     this.line = line
@@ -48,7 +49,7 @@ export class RecordMessage {
     record: JsonObject,
     meta?: {
       readonly line?: number
-      readonly version?: number | undefined
+      readonly version?: Version | undefined
       readonly timeExtracted?: string | undefined
     },
   ): RecordMessage {

@@ -25,11 +25,14 @@ export interface StateMessage {
   readonly line: number
 }
 
+/** The version of a table: a bigint where a number would lose digits, never more than 64 bits. */
+export type Version = number | bigint
+
 /** Rows of the substream with another version are no longer current. */
 export interface ActivateVersionMessage {
   readonly type: 'ACTIVATE_VERSION'
   readonly stream: string
-  readonly version: number
+  readonly version: Version
   readonly line: number
 }
 
@@ -40,7 +43,7 @@ export interface BatchMessage {
   readonly format: string
   readonly compression: string | undefined
   readonly manifest: readonly string[]
-  readonly version: number | undefined
+  readonly version: Version | undefined
   readonly line: number
 }
 

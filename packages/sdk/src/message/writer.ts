@@ -4,7 +4,7 @@ import { maxDepth } from './bytes.ts'
 import { encodeJson, isObject, type Json, type JsonObject, parseExact } from './json.ts'
 import type { RecordMessage } from './record.ts'
 import { encodeTransit, fromJson } from './transit.ts'
-import type { Message, SchemaMessage } from './types.ts'
+import type { Message, SchemaMessage, Version } from './types.ts'
 
 /** What a writer can write; the first is the default. */
 export const wireFormats = ['singer', '0.1-jsonline', '0.1-transit'] as const
@@ -33,7 +33,7 @@ export class MessageWriter {
   #length = 0
   #hasHeader: boolean
   /** What stands behind a record: mostly the same as behind the one before. */
-  #version: number | undefined
+  #version: Version | undefined
   #timeExtracted: string | undefined
   #tail: Buffer = Buffer.from('}\n')
 
@@ -99,7 +99,7 @@ export class MessageWriter {
     this.#length += this.#tail.copy(this.#bytes, this.#length)
   }
 
-  #setTail(version: number | undefined, timeExtracted: string | undefined): void {
+  #setTail(version: Version | undefined, timeExtracted: string | undefined): void {
     this.#version = version
     this.#timeExtracted = timeExtracted
     const versionText = version === undefined ? '' : `,"version":${version}`

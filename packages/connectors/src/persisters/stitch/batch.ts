@@ -10,7 +10,7 @@ export interface BatchHead {
   readonly keys: readonly string[]
   /** JSON text. */
   readonly schema: string
-  readonly version: number | undefined
+  readonly version: number | bigint | undefined
 }
 
 /** The body up to the first message. */

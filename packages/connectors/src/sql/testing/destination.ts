@@ -157,7 +157,7 @@ export const schemaOf = (
 export const recordsOf = (
   stream: string,
   records: readonly (JsonObject | string)[],
-  meta: { readonly version?: number; readonly timeExtracted?: string } = {},
+  meta: { readonly version?: number | bigint; readonly timeExtracted?: string } = {},
 ): readonly RecordMessage[] =>
   records.map((r, i) => {
     if (typeof r !== 'string') return RecordMessage.of(stream, r, { line: i + 2, ...meta })

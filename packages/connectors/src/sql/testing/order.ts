@@ -6,11 +6,11 @@ import { type Destination, Place, recordsOf, schemaOf } from './destination.ts'
 const int = { type: 'integer' }
 const keyless = schemaOf('t', { id: int }, [])
 
-const activate = async (session: PersisterSession, version: number): Promise<void> =>
+const activate = async (session: PersisterSession, version: number | bigint): Promise<void> =>
   await session.activateVersion?.({ type: 'ACTIVATE_VERSION', stream: 't', version, line: 9 })
 
 /** Rows of these ids, one batch a version. */
-const write = async (session: PersisterSession, version: number, ...ids: readonly number[]): Promise<void> =>
+const write = async (session: PersisterSession, version: number | bigint, ...ids: readonly number[]): Promise<void> =>
   await session.write(
     't',
     recordsOf(
@@ -58,6 +58,23 @@ export const orderTests = (d: Destination): void => {
           ['2', '3', '4'],
         )
       })
+
+    test('versions that a double cannot hold are told apart', async () => {
+      // Nanoseconds: they were lost on records and refused in ACTIVATE_VERSION.
+      await using place = await Place.make(d)
+      const rows = await within(place, async (session) => {
+        await session.declare(keyless)
+        await write(session, 1700000000000000000n, 1)
+        await write(session, 1700000000000000001n, 2)
+        await activate(session, 1700000000000000001n)
+      })
+      assert.deepEqual(
+        rows.map((r) => r[0]),
+        ['2'],
+      )
+      const at = (await place.columnNames('t')).indexOf('_sdc_table_version')
+      assert.equal(String(rows[0]?.[at]), '1700000000000000001')
+    })
 
     test('no keys: the active row is not marked as deleted', async () => {
       await using place = await Place.make(d)

@@ -79,7 +79,7 @@ export const placeIn = (state: JsonObject | undefined, stream: string): JsonObje
 
 /** A destination that keeps one row for each key, as a persister with deletes: hard does. */
 export class Mirror {
-  readonly #rows = new Map<string, { readonly record: JsonObject; readonly version: number | undefined }>()
+  readonly #rows = new Map<string, { readonly record: JsonObject; readonly version: RecordMessage['version'] }>()
   readonly #substream: string
   #keys: readonly string[] = []
 
