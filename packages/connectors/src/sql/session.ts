@@ -156,7 +156,9 @@ export class SqlSession implements PersisterSession {
     if (s === undefined) return
     const column = metadataColumn(s.main, '_sdc_table_version')
     if (column === undefined) {
-      this.#warnOnce(message.stream, '', 'ACTIVATE_VERSION has no effect: no record ever carried a version')
+      // Of a table without rows there is nothing that could go.
+      if (this.#written.has(message.stream) || (await this.#db.measure(s.main)).rows > 0)
+        this.#warnOnce(message.stream, '', 'ACTIVATE_VERSION has no effect: no record ever carried a version')
       return
     }
     const deletedAt = this.#settings.deletes === 'soft' ? new Date().toISOString() : undefined

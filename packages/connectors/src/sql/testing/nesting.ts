@@ -181,6 +181,20 @@ export const nestedTests = (d: Destination): void => {
       assert.equal(place.warnings.length, 1)
     })
 
+    test('ACTIVATE_VERSION of a table without rows is nothing to warn of', async () => {
+      // The first run of an empty table said that no record ever carried a version. With rows of before it is told.
+      await using place = await Place.make(d)
+      for (const warnings of [0, 1]) {
+        const session = await place.open()
+        await session.declare(schemaOf('v', { id: int }))
+        await session.activateVersion?.({ type: 'ACTIVATE_VERSION', stream: 'v', version: 1, line: 9 })
+        await session.flush()
+        await session[Symbol.asyncDispose]()
+        assert.equal(place.warnings.length, warnings)
+        await place.run(schemaOf('v', { id: int }), ['{"id":1}'])
+      }
+    })
+
     test('metadata columns say when, in which order and of which version', async () => {
       await using place = await Place.make(d)
       const session = await place.open({ metadata: true })
