@@ -167,6 +167,15 @@ describe('convert to 0.1 and back', () => {
     )
   })
 
+  it('from transit to transit, values of records stay what they were', async () => {
+    // Without a schema an instant became a text.
+    const head = 'stitchstream/0.1\nContent-Type: transit\n--\n'
+    const values = '["^ ","at","~m1468435557000","like","2016-07-13T18:45:57.000Z","tags",["~#set",["~:new"]]]'
+    const line = `["^ ","type","RECORD","stream","a","key_fields",["id"],"record",${values}]\n`
+    const { text } = await convertText(head + line, '0.1-transit')
+    assert.equal(text, head + line)
+  })
+
   it('there and back, all say the same, digit for digit', async () => {
     const schemaless = say(singer).filter((m) => Array.isArray(m) || (m as { type: string }).type !== 'SCHEMA')
     for (const to of ['0.1-jsonline', '0.1-transit'] as const) {

@@ -47,6 +47,16 @@ export const toJson = (value: unknown): Json => {
   return out
 }
 
+const transitRecords = new WeakMap<JsonObject, unknown>()
+
+/** Remembers what a record was in Transit, for when it is written as Transit again. */
+export const keepTransit = (record: JsonObject, decoded: unknown): void => {
+  transitRecords.set(record, decoded)
+}
+
+/** What a record was in Transit, with the instants and the rest that JSON has only texts for; undefined where it was JSON. */
+export const keptTransit = (record: JsonObject): unknown => transitRecords.get(record)
+
 const mapToJson = ({ entries }: TransitMap): Json => {
   const out = new Map<string, Json>()
   for (const [key, value] of entries) {

@@ -4,7 +4,7 @@ import { INCOMPLETE, maxDepth, OPEN_BRACE, skimMembers, skimValue, skipSpace, TO
 import { encodeJson, isObject, type JsonObject, parseExact } from './json.ts'
 import type { ParsedMessage } from './parse.ts'
 import { jsonFault } from './record.ts'
-import { decodeTransit, toJson } from './transit.ts'
+import { decodeTransit, keepTransit, toJson } from './transit.ts'
 
 /** A line without the space around it, its number, and what its input is called. */
 export interface WholeLine {
@@ -86,14 +86,17 @@ export function* parseTransit(line: WholeLine): Generator<ParsedMessage, void, u
     const to = skimValue(b, at, end)
     if (to === TOO_DEEP) throw errorIn(line, 'MESSAGE_TOO_DEEP', { maxDepth })
     if (to === INCOMPLETE) throw notJson(line, textAt(b, at, end))
+    let decoded: unknown
     let body: unknown
     try {
-      body = toJson(decodeTransit(textAt(b, at, to)))
+      decoded = decodeTransit(textAt(b, at, to))
+      body = toJson(decoded)
     } catch (e) {
       throw errorIn(line, 'MESSAGE_NOT_JSON', { why: `not transit: ${(e as Error).message}` }, e)
     }
     if (!isObject(body)) throw errorIn(line, 'MESSAGE_NOT_JSON', { why: 'a message is a transit map' })
     const message = body
+    if (isObject(message['record'])) keepTransit(message['record'], (decoded as JsonObject)['record'])
     yield { ...envelopeOf(message), line: line.line, text: () => encodeJson(message), valueText: undefined }
     at = skipSpace(b, to, end)
   }

@@ -3,7 +3,7 @@ import { MillraceError } from '../errors/error.ts'
 import { maxDepth } from './bytes.ts'
 import { encodeJson, isObject, type Json, type JsonObject, parseExact } from './json.ts'
 import type { RecordMessage } from './record.ts'
-import { encodeTransit, fromJson } from './transit.ts'
+import { encodeTransit, fromJson, keptTransit } from './transit.ts'
 import type { Message, SchemaMessage, Version } from './types.ts'
 
 /** What a writer can write; the first is the default. */
@@ -124,7 +124,7 @@ export class MessageWriter {
       type: 'RECORD',
       stream: message.stream,
       key_fields: keys,
-      record: fromJson(message.record, schema),
+      record: keptTransit(message.record) ?? fromJson(message.record, schema),
       version: message.version,
       time_extracted: message.timeExtracted === undefined ? undefined : fromJson(message.timeExtracted, timeSchema),
     }
