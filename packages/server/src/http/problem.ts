@@ -25,6 +25,8 @@ const ofFastify: Readonly<Record<string, (e: { readonly message: string }) => Mi
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () =>
     new MillraceError('REQUEST_INVALID', { problems: ['the body has another length than was said'] }),
   FST_ERR_BAD_URL: () => new MillraceError('REQUEST_INVALID', { problems: ['the path cannot be read'] }),
+  FST_ERR_MAX_PARAM_LENGTH: () =>
+    new MillraceError('REQUEST_INVALID', { problems: ['a part of the path is too long'] }),
 }
 
 interface Violation {

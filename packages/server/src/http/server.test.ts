@@ -61,6 +61,38 @@ describe('the HTTP server', () => {
     assert.equal((await manager.ask('GET', '/api/v1/streams/s/stat')).json<{ readonly next: number }>().next, 0)
   })
 
+  it('answers with a problem also where no route is reached, and does not repeat what was asked', async () => {
+    // The framework's own answers had another form, and a path that was too long came back in full.
+    await using manager = await testManager()
+    for (const [path, status] of [
+      ['/api/v1/streams/%zz', 400],
+      ['/streamduo/stream/%zz', 400],
+      ['/v2/import/%zz', 400],
+      [`/api/v1/streams/s/records/${'9'.repeat(9000)}`, 414],
+    ] as const) {
+      const answer = await manager.ask('GET', path)
+      assert.equal(answer.status, status, path)
+      assert.match(answer.headers.get('content-type') ?? '', /^application\/problem\+json/)
+      assert.equal(answer.headers.get('x-content-type-options'), 'nosniff')
+      assert.ok(answer.text.length < 1000)
+      const problem = answer.json<{ readonly code: string; readonly status: number }>()
+      assert.deepEqual([problem.code, problem.status], ['REQUEST_INVALID', status])
+    }
+    for (const [head, status, code] of [
+      [`GET /health HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'REQUEST_TOO_LARGE'],
+      ['what is this\r\n\r\n', 400, 'REQUEST_INVALID'],
+    ] as const) {
+      const answer = await raw(manager.url, head)
+      assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `))
+      assert.match(answer, /content-type: application\/problem\+json/)
+      const problem = JSON.parse(answer.split('\r\n\r\n')[1] ?? '') as {
+        readonly code: string
+        readonly status: number
+      }
+      assert.deepEqual([problem.code, problem.status], [code, status])
+    }
+  })
+
   it('has an actor keep to its rate, and says when to come again', async () => {
     await using manager = await testManager({ requestsPerSecond: 1, requestBurst: 5 })
     const answers = await Promise.all(Array.from({ length: 10 }, () => manager.ask('GET', '/api/v1/streams')))

@@ -12,6 +12,7 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import type { Ajv, ValidateFunction } from 'ajv'
+import { answerBadConnection, answerBadPath } from './before-routing.ts'
 import { Buckets } from './buckets.ts'
 import type { Limits } from './limits.ts'
 import type { Metrics } from './metrics.ts'
@@ -68,6 +69,8 @@ export const createHttp = async (options: HttpOptions): Promise<Http> => {
     http: { maxHeaderSize: limits.headBytes, headersTimeout: limits.headMs, requestTimeout: 0 },
     ...(options.tls === undefined ? {} : { https: { ...options.tls, minVersion: 'TLSv1.2' as const } }),
     onProtoPoisoning: 'error',
+    frameworkErrors: answerBadPath,
+    clientErrorHandler: answerBadConnection(limits),
   }) as unknown as Http
 
   await app.register(swagger, {
