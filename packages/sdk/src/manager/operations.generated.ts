@@ -69,7 +69,7 @@ export interface Operations {
   updateStream: {
     params: { readonly stream: string }
     query: undefined
-    body: { readonly displayName?: string | undefined; readonly description?: string | undefined; readonly contentType?: string | undefined; readonly settings?: { readonly maxAgeMs?: number | undefined; readonly maxBytes?: number | undefined; readonly maxRecords?: number | undefined; readonly amqp?: boolean | undefined } | undefined }
+    body: { readonly displayName?: string | undefined; readonly description?: string | undefined; readonly contentType?: string | undefined; readonly settings?: { readonly maxAgeMs?: number | null | undefined; readonly maxBytes?: number | null | undefined; readonly maxRecords?: number | null | undefined; readonly amqp?: boolean | undefined } | undefined }
     answer: { readonly id: string; readonly name: string; readonly displayName: string; readonly description: string; readonly contentType: string; readonly settings: { readonly maxAgeMs?: number | undefined; readonly maxBytes?: number | undefined; readonly maxRecords?: number | undefined; readonly amqp?: boolean | undefined }; readonly createdAt: string; readonly activeSchemaId: string | null; readonly activeKeyId: string | null; readonly rights: { readonly isOwner: boolean; readonly isProducer: boolean; readonly isConsumer: boolean } | null }
   }
   /** Delete a stream with its records, marks, groups and grants. */

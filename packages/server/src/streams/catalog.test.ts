@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { streamName } from '@millrace/engine'
 import { code, json, openWorld, values } from './testing/world.ts'
+import type { SettingsChange } from './types.ts'
 
 describe('streams of the service', () => {
   it('are made with the name that was chosen, or one of their own', async () => {
@@ -125,6 +126,28 @@ describe('streams of the service', () => {
     await assert.rejects(world.service.streams.create(user, wanted), code('LOG_ARGUMENT'))
     assert.deepEqual((await world.service.streams.list(user)).items, [])
     assert.equal((await world.service.streams.create(user, { name: 's' })).name, 's')
+  })
+
+  it('keep the settings that a change does not name, and refuse one of what stays', async () => {
+    // A change of one setting dropped all others, amqp with them: the stream said that it had no exchange while it stood.
+    await using world = await openWorld()
+    const user = await world.user()
+    const { streams } = world.service
+    const { settings, id } = await streams.create(user, { name: 's', settings: { maxBytes: 9, amqp: false } })
+    assert.deepEqual(settings, { maxBytes: 9 })
+    const set = async (change: SettingsChange) => (await streams.update(user, 's', { settings: change })).settings
+    assert.deepEqual(await set({ maxAgeMs: 5, amqp: false }), { maxBytes: 9, maxAgeMs: 5 })
+    assert.deepEqual(await set({ maxAgeMs: null }), { maxBytes: 9 })
+    assert.deepEqual((await streams.stat(user, 's')).retention.maxAgeMs, undefined)
+    assert.deepEqual((await streams.stat(user, 's')).retention.maxBytes, 9)
+    await assert.rejects(set({ amqp: true }), code('CONTROL_ARGUMENT'))
+    // As it stands where the log speaks AMQP.
+    const by = { by: { type: user.type, id: user.id }, at: new Date(0) }
+    await world.control.streams.update(by, id, { settings: { maxBytes: 9, amqp: true } })
+    assert.deepEqual(await set({ maxBytes: 10 }), { maxBytes: 10, amqp: true })
+    assert.deepEqual(await set({ amqp: true }), { maxBytes: 10, amqp: true })
+    await assert.rejects(set({ amqp: false }), code('CONTROL_ARGUMENT'))
+    assert.deepEqual((await streams.get(user, 's')).settings, { maxBytes: 10, amqp: true })
   })
 
   it('are not put upon a log that somebody else keeps', async () => {

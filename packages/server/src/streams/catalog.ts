@@ -1,12 +1,12 @@
 import { type Position, type Retention, type StreamStat, streamName } from '@millrace/engine'
 import { isMillraceError, MillraceError } from '@millrace/sdk'
-import type { AuditLine, Page, PageQuery, StreamChange, StreamEntry, StreamSettings } from '../control/types.ts'
+import type { AuditLine, Page, PageQuery, StreamEntry, StreamSettings } from '../control/types.ts'
 import { isAdministering, ownerRights, type Principal } from '../domain/access.ts'
 import { isUuid } from '../domain/ids.ts'
 import { batchLogName, reservedPrefix } from './batch-log.ts'
 import { type Context, infoOf } from './context.ts'
 import type { StreamCatalog } from './stream-service.ts'
-import type { CreateStream, StreamInfo, StreamListQuery, StreamRef } from './types.ts'
+import type { ChangeStream, CreateStream, SettingsChange, StreamInfo, StreamListQuery, StreamRef } from './types.ts'
 
 const maxDisplayName = 500
 const maxDescription = 10_000
@@ -19,6 +19,18 @@ const retentionOf = ({ maxAgeMs, maxBytes, maxRecords }: StreamSettings): Retent
   maxBytes,
   maxRecords,
 })
+
+/** The settings with what is said anew of them. Throws CONTROL_ARGUMENT where that cannot be changed. */
+const changed = (old: StreamSettings, change: SettingsChange): StreamSettings => {
+  const isAmqp = old.amqp === true
+  if ((change.amqp ?? isAmqp) !== isAmqp)
+    throw new MillraceError('CONTROL_ARGUMENT', {
+      why: 'whether a stream speaks AMQP is said when it is made, and stays',
+    })
+  const limits = { ...retentionOf(old), ...change, amqp: undefined }
+  const named = Object.entries(limits).filter(([, limit]) => limit !== null && limit !== undefined)
+  return { ...Object.fromEntries(named), ...(isAmqp ? { amqp: true } : {}) }
+}
 
 export class Catalog implements StreamCatalog {
   readonly #context: Context
@@ -33,7 +45,7 @@ export class Catalog implements StreamCatalog {
     checkTexts(wanted)
     const id = this.#context.newId()
     const name = wanted.name === undefined ? madeName(wanted.displayName ?? 'stream', id) : chosenName(wanted.name)
-    const settings = wanted.settings ?? {}
+    const settings = changed({ amqp: wanted.settings?.amqp }, wanted.settings ?? {})
     const stream = {
       id,
       name,
@@ -96,13 +108,13 @@ export class Catalog implements StreamCatalog {
     return await this.#context.logs.use(stream, (log) => log.stat())
   }
 
-  async update(p: Principal, ref: StreamRef, change: StreamChange): Promise<StreamInfo> {
+  async update(p: Principal, ref: StreamRef, change: ChangeStream): Promise<StreamInfo> {
     const { stream, rights } = await this.#context.allow(p, ref, 'manage')
     checkTexts(change)
-    const { settings } = change
+    const settings = change.settings === undefined ? undefined : changed(stream.settings, change.settings)
     if (settings !== undefined) await this.#context.logs.use(stream, (log) => log.setRetention(retentionOf(settings)))
     return infoOf({
-      stream: await this.#context.control.streams.update(this.#context.act(p), stream.id, change),
+      stream: await this.#context.control.streams.update(this.#context.act(p), stream.id, { ...change, settings }),
       rights,
     })
   }
@@ -172,7 +184,7 @@ const madeName = (displayName: string, id: string): string => {
   return streamName(`${start === '' ? 'stream' : start}-${id.slice(-12)}`)
 }
 
-const checkTexts = ({ displayName, description, contentType }: StreamChange): void => {
+const checkTexts = ({ displayName, description, contentType }: ChangeStream): void => {
   for (const [what, text, max] of [
     ['a display name', displayName, maxDisplayName],
     ['a description', description, maxDescription],

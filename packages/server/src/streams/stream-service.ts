@@ -18,7 +18,6 @@ import type {
   Page,
   PageQuery,
   Permission,
-  StreamChange,
   StreamKey,
   StreamSchema,
   User,
@@ -30,6 +29,7 @@ import type {
   AddSchema,
   BatchRecord,
   BeginBatch,
+  ChangeStream,
   ClaimRequest,
   Claimed,
   ClientWithSecret,
@@ -63,7 +63,7 @@ export interface StreamCatalog {
   list(p: Principal, query?: StreamListQuery): Promise<Page<StreamInfo>>
   /** Its bounds and size, now. */
   stat(p: Principal, stream: StreamRef): Promise<StreamStat>
-  update(p: Principal, stream: StreamRef, change: StreamChange): Promise<StreamInfo>
+  update(p: Principal, stream: StreamRef, change: ChangeStream): Promise<StreamInfo>
   /** Its records, marks, groups and grants go with it; its name is free again. */
   delete(p: Principal, stream: StreamRef): Promise<void>
   /** Forgets the records before a position; answers the bounds after it. */

@@ -34,6 +34,19 @@ export interface CreateStream {
   readonly settings?: StreamSettings | undefined
 }
 
+/** What can be changed of a stream; what is left out stays. */
+export interface ChangeStream extends Omit<StreamChange, 'settings'> {
+  readonly settings?: SettingsChange | undefined
+}
+
+/** Null lifts a limit. `amqp` may only be said as it is. */
+export interface SettingsChange {
+  readonly maxAgeMs?: number | null | undefined
+  readonly maxBytes?: number | null | undefined
+  readonly maxRecords?: number | null | undefined
+  readonly amqp?: boolean | undefined
+}
+
 /** A stream as the one who asks may see it. */
 export interface StreamInfo extends Omit<StreamEntry, 'state'> {
   /** What was granted to the one who asks; undefined for an administrator to whom nothing was. */
@@ -44,7 +57,7 @@ export interface StreamListQuery extends PageQuery {
   readonly prefix?: string | undefined
 }
 
-export type { Batch, Client, DeadLetter, Group, GroupSettings, Lease, PageQuery, SchemaType, StreamChange, StreamStat }
+export type { Batch, Client, DeadLetter, Group, GroupSettings, Lease, PageQuery, SchemaType, StreamStat }
 
 // — records —
 

@@ -21,15 +21,30 @@ import {
   streamParams,
 } from '../api.ts'
 
+const most = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
+const maxAgeMs = whole({ ...most, description: 'records older than this go' })
+const maxBytes = whole({ ...most, description: 'the oldest records go when there are more bytes' })
+const maxRecords = whole({ ...most, description: 'the oldest records go when there are more' })
 const settings = object(
   {},
   {
-    maxAgeMs: whole({ minimum: 1, description: 'records older than this go' }),
-    maxBytes: whole({ minimum: 1, description: 'the oldest records go when there are more bytes' }),
-    maxRecords: whole({ minimum: 1, description: 'the oldest records go when there are more' }),
+    maxAgeMs,
+    maxBytes,
+    maxRecords,
     amqp: flag({ description: 'stands behind the exchange streams.NAME, where the log is in RabbitMQ' }),
   },
   { description: 'What is kept. What is left out is not limited.' },
+)
+
+const changedSettings = object(
+  {},
+  {
+    maxAgeMs: orNull(maxAgeMs),
+    maxBytes: orNull(maxBytes),
+    maxRecords: orNull(maxRecords),
+    amqp: flag({ description: 'as the stream was made: it cannot be changed' }),
+  },
+  { description: 'What is left out stays; null lifts a limit.' },
 )
 
 const rights = object({ isOwner: flag(), isProducer: flag(), isConsumer: flag() })
@@ -178,7 +193,7 @@ export const addStreams: AddRoutes = (app, { service }) => {
       schema: {
         ...doc('updateStream', 'streams', 'Change a stream; what is left out stays.'),
         params: streamParams,
-        body: object({}, { displayName, description, contentType, settings }),
+        body: object({}, { displayName, description, contentType, settings: changedSettings }),
         response: answers(200, streamInfo),
       },
     },
