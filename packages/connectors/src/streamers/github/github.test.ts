@@ -166,6 +166,13 @@ test('a repository without commits gives none, and its first ones later', async 
   assert.equal(first.error, undefined)
   assert.equal(first.of('commits').length + first.of('contributors').length, 0)
   assert.equal(first.of('labels').length, 3)
+  // Without a place for commits every run asked who the repository is.
+  const before = server.requests.length
+  await run(settingsOf(server, 'octo/one'), { only: ['commits', 'labels', 'contributors'], state: first.state })
+  assert.deepEqual(
+    server.requests.slice(before).map((q) => q.url.replace(/\?.*/, '')),
+    ['commits', 'labels', 'contributors'].map((name) => `/api/v3/repositories/1/${name}`),
+  )
   one.commits = commits
   const second = await run(settingsOf(server, 'octo/one'), { only: ['commits'], state: first.state })
   assert.equal(second.of('commits').length, 3)
@@ -187,7 +194,29 @@ test('a renamed repository goes on where it was, under either name', async () =>
   )
   const redirected = await run(settingsOf(server, 'octo/old'), { only })
   assert.equal(redirected.of('issues').length, 5)
-  assert.deepEqual(new Set(redirected.of('issues', '_sdc_repository')), new Set(['octo/new']))
+  assert.deepEqual(new Set(redirected.of('issues', '_sdc_repository')), new Set(['octo/old']))
+  // Its place was kept under the new name and looked for under the old one: every run asked who it is.
+  const before = server.requests.length
+  const again = await run(settingsOf(server, 'octo/old'), { only, state: redirected.state })
+  assert.deepEqual([again.error, again.records.length], [undefined, 0])
+  const asked = server.requests.slice(before)
+  assert.deepEqual(
+    asked.map((q) => [q.url.replace(/\?.*/, ''), q.headers['if-none-match'] !== undefined]),
+    only.map((name) => [`/api/v3/repositories/1/${name}`, true]),
+  )
+})
+
+test('a name in other letters is spelt as GitHub spells it, in every run', async () => {
+  const one = repositoryOf(1, 'octo/One', 2)
+  await using server = await startGitHub(one)
+  const first = await run(settingsOf(server, 'OCTO/one'), { only: ['issues'] })
+  one.lists.get('issues')?.push(issueOf(1_000_900, 900))
+  const second = await run(settingsOf(server, 'OCTO/one'), { only: ['issues'], state: first.state })
+  assert.ok(second.records.length > 0)
+  assert.deepEqual(
+    new Set([...first.of('issues', '_sdc_repository'), ...second.of('issues', '_sdc_repository')]),
+    new Set(['octo/One']),
+  )
 })
 
 test('a substream that is gone or not enabled is left out; the others are read', async () => {

@@ -76,6 +76,8 @@ async function* read(spec: SubstreamSpec, shared: GitHub, ctx: Context): AsyncGe
       const { name } = repository
       const added: JsonObject = { _sdc_repository: name, repository_id: repository.id }
       const place = places.of(repository, asked)
+      // Also of what has no place of its own yet (an empty repository): the next run knows its id.
+      places.set(name, place)
       for await (const step of fromPlace(spec, { github: shared, repository, place, substream: spec.name })) {
         if ('records' in step) yield step.records.map((r) => ({ ...r, ...added }))
         else {
@@ -111,6 +113,10 @@ async function* fromPlace(spec: SubstreamSpec, reading: Reading): Steps {
   }
 }
 
+/** One that has another name by now keeps that of the settings, so that its records and its place stay what they were. */
+const underName = (asked: string, found: Repository | undefined): Repository | undefined =>
+  found === undefined || found.name.toLowerCase() === asked.toLowerCase() ? found : { ...found, name: asked }
+
 interface Found {
   readonly repository: Repository
   /** The name in the settings. */
@@ -122,8 +128,7 @@ const repositories = async (shared: GitHub, places: Places): Promise<readonly Fo
   const found: Found[] = []
   const missing: string[] = []
   for (const asked of await shared.names()) {
-    const id = places.idOf(asked)
-    const repository = id === undefined ? await shared.identify(asked) : { id, name: asked }
+    const repository = places.known(asked) ?? underName(asked, await shared.identify(asked))
     if (repository === undefined) missing.push(asked)
     else if (found.every((f) => f.repository.id !== repository.id)) found.push({ repository, asked })
   }

@@ -44,9 +44,11 @@ export class Places {
     }
   }
 
-  /** The id behind a name, where it was read before. */
-  idOf(name: string): number | undefined {
-    return this.#places.get(this.#keyOf(name) ?? '')?.id
+  /** The repository behind a name, spelt as before, where it was read before. */
+  known(asked: string): Repository | undefined {
+    const name = this.#keyOf(asked)
+    const id = name === undefined ? undefined : this.#places.get(name)?.id
+    return name === undefined || id === undefined ? undefined : { id, name }
   }
 
   /** The place of a repository, also where it was kept under a former name, or by a program that knew no ids. */
