@@ -4,6 +4,7 @@ import { isMillraceError, MillraceError, toMillraceError } from '../errors/error
 import type { RecordCheck, SubstreamMap } from '../gate/types.ts'
 import { inferSchema } from '../message/infer.ts'
 import { encodeJson, type JsonObject } from '../message/json.ts'
+import { checkJsonLines } from '../message/json-lines.ts'
 import type { RecordMessage } from '../message/record.ts'
 import type { RecordLines } from '../message/record-lines.ts'
 import type { MessageOf, SchemaMessage, UnreadableMessage } from '../message/types.ts'
@@ -164,8 +165,10 @@ export class Intake {
     }
     try {
       desk.map = this.#mapOf(schema)
-      if (desk.map?.unselected === true) desk.check = undefined
-      if (schema.inferred === true || desk.map?.unselected === true) return
+      if (desk.map?.unselected === true || schema.inferred === true) {
+        desk.check = desk.map?.unselected === true ? undefined : this.#checkWithoutSchema
+        return
+      }
       desk.check = this.#options.compileSchema?.(schema)
       const target = desk.map?.schema ?? schema
       if (this.#session.mayRefuse?.(target) === true) await flush()
@@ -283,10 +286,17 @@ export class Intake {
     const desk = this.#newDesk({ type: 'SCHEMA', stream, schema: {}, keyProperties: [], inferred: true, line }, '')
     try {
       desk.map = this.#mapOf(desk.schema)
+      if (desk.map?.unselected !== true) desk.check = this.#checkWithoutSchema
     } catch (e) {
       throw stopAt(line, e)
     }
     return desk
+  }
+
+  /** Without a schema nobody opens what is only passed on; where records are checked, it has to be JSON at least. */
+  get #checkWithoutSchema(): RecordCheck | undefined {
+    const { compileSchema } = this.#options
+    return compileSchema === undefined || this.#persister.supports.opensRecords ? undefined : isJson
   }
 
   #mapOf(schema: SchemaMessage): SubstreamMap | undefined {
@@ -398,6 +408,19 @@ export class Intake {
     })
   }
 }
+
+/** Whether records are JSON: opening one tells what is wrong with it. */
+const isJson: RecordCheck = Object.assign(() => undefined, {
+  acceptsLines: (lines: Buffer): boolean => {
+    try {
+      checkJsonLines(lines)
+      return true
+    } catch (e) {
+      if (isMillraceError(e)) return false
+      throw e
+    }
+  },
+})
 
 /** A schema that cannot be used stops the run at its line; what else goes wrong is the destination's own failure. */
 const stopAt = (line: number, e: unknown): unknown =>

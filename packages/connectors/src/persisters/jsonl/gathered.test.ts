@@ -63,4 +63,18 @@ describe('jsonl, where records go by gathered', () => {
       for (const check of [undefined, acceptSome])
         assert.deepEqual(await load(input, chunkBytes, check), one, `in chunks of ${chunkBytes}`)
   })
+
+  it('refuses what is no JSON where no schema came, at its line', async () => {
+    // The broken line stood in the file, and the state behind it was released.
+    for (const before of [0, 1, 3_000])
+      for (const bad of ['{"id":tru}', '{"id":NaN}'])
+        for (const keys of ['', '"key_fields":["id"],']) {
+          const record = (value: string): string => `{"type":"RECORD","stream":"b",${keys}"record":${value}}\n`
+          const input = Buffer.from(`${record('{"id":1}').repeat(before)}${record(bad)}{"type":"STATE","value":1}\n`)
+          await assert.rejects(load(input, 65_536, acceptAll), {
+            code: 'MESSAGE_NOT_JSON',
+            message: new RegExp(`line ${before + 1}:`),
+          })
+        }
+  })
 })
