@@ -17,7 +17,7 @@ export const dialectSettings: {
   }),
   header: flag({ doc: 'Begin each file with the names of its columns.', default: true }),
   nullText: text({
-    doc: 'What null and missing fields are written as. An empty text is written "", so the two can be told apart.',
+    doc: 'What null and missing fields are written as. An empty text is written "", so the two can be told apart; in a file of one column only where this is not empty.',
     default: '',
   }),
   lineEnding: choice(['crlf', 'lf'], { doc: 'The end of a line: crlf as RFC 4180 has it, or lf.', default: 'crlf' }),
@@ -104,7 +104,9 @@ export class Dialect {
           break
         }
         default:
-          i += this.#null.copy(to, i)
+          // A line with nothing on it is skipped by most readers, and the record would be gone.
+          if (names.length === 1 && this.#null.length === 0) i = this.#text(to, i, this.#null, 0, 0)
+          else i += this.#null.copy(to, i)
       }
       to[i++] = this.#delimiter
     }
