@@ -35,6 +35,8 @@ export const openStore = (dir: string): Store => {
     if (!existsSync(ignore)) writeFileSync(ignore, '*\n')
     // Made here, so that nobody else may read it: states and dead letters are the user's data.
     if (!existsSync(file)) closeSync(openSync(file, 'a', 0o600))
+    if (wasEmptied(file))
+      throw new MillraceError('STORE_UNUSABLE', { file, why: 'it is empty and was not: what it held is gone' })
     const db = new DatabaseSync(file, { timeout: busyTimeoutMs })
     try {
       useWal(db)
@@ -50,6 +52,15 @@ export const openStore = (dir: string): Store => {
     }
     return new SqliteStore(db, file)
   })
+}
+
+/**
+ * Whether a file without a byte held something once. One that was made and never written, since its process was killed or is
+ * just about to, was changed last when it was made; emptying a file, or bringing an empty one back, shows in its times.
+ */
+const wasEmptied = (file: string): boolean => {
+  const { size, mtimeMs, birthtimeMs } = statSync(file)
+  return size === 0 && birthtimeMs > 0 && Math.abs(mtimeMs - birthtimeMs) > 1_000
 }
 
 /** Sets WAL. Several processes that do so first at once are told "busy" without waiting, so it is asked again. */

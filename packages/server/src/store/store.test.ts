@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -278,6 +279,16 @@ test('a damaged, foreign or newer file is refused with what is wrong', () => {
       }),
       /newer Millrace \(schema 99/,
     ],
+    // It was taken as new, and everything was read again without a word.
+    [
+      'emptied',
+      spoiled((f) => {
+        truncateSync(f, 0)
+        const later = Date.now() / 1000 + 60
+        utimesSync(f, later, later)
+      }),
+      /it is empty and was not/,
+    ],
   ] as const)
     assert.throws(
       () => openStore(dir),
@@ -286,6 +297,11 @@ test('a damaged, foreign or newer file is refused with what is wrong', () => {
     )
   const appended = spoiled((f) => appendFileSync(f, 'rest'))
   openStore(appended)[Symbol.dispose]()
+  // What a process leaves that is killed before it wrote anything.
+  const begun = folder()
+  mkdirSync(dirname(storeFile(begun)))
+  writeFileSync(storeFile(begun), '')
+  openStore(begun)[Symbol.dispose]()
   const blocked = folder()
   writeFileSync(join(blocked, '.millrace'), 'a file')
   assert.throws(() => openStore(blocked), { code: 'STORE_UNUSABLE' })
