@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { RabbitEngine, SqliteEngine, type StreamEngine } from '@millrace/engine'
 import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
+import { Followers } from './api/follow/followers.ts'
 import { Tails } from './api/follow/tails.ts'
 import { deadLetterBody, pushBody } from './api/subscriptions/bodies.ts'
 import { addStitchImport } from './compat/stitch-import/index.ts'
@@ -76,7 +77,17 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   const folder = opened.use(ManagerFolder.take(options.projectDir))
   const control = opened.use(await openControl(options))
   const engine = opened.use(await openEngine(options, folder, now))
-  const service = opened.use(await openStreamService({ control, engine, now, random, schemas: schemaCompiler }))
+  const followers = new Followers()
+  const service = opened.use(
+    await openStreamService({
+      control,
+      engine,
+      now,
+      random,
+      schemas: schemaCompiler,
+      rightsChanged: async (actor) => await followers.look(actor),
+    }),
+  )
   const supervisor = opened.use(
     new SubscriptionSupervisor({
       plane: control.subscriptions,
@@ -108,7 +119,7 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
   const metrics = new Metrics()
   const ticks = (): number => performance.now()
   const newId = (): string => uuidv7(now(), random)
-  const tokens = new Tokens({ logins, now, newId })
+  const tokens = new Tokens({ logins, now, newId, revoked: async (actor) => await followers.look(actor) })
   const localToken = `local_${randomBytes(32).toString('base64url')}`
   tokens.local = { text: localToken, principal: administrator }
   const app = await createHttp({
@@ -132,6 +143,7 @@ export const startManager = async (options: ManagerOptions): Promise<Manager> =>
       logins,
       tokens,
       tails,
+      followers,
       limits,
       metrics,
       log: options.log,

@@ -9,6 +9,7 @@ import type { Page } from '../control/types.ts'
 import type { Logins } from '../streams/logins.ts'
 import type { StreamService } from '../streams/stream-service.ts'
 import type { SubscriptionService } from '../subscriptions/subscription-service.ts'
+import type { Followers } from './follow/followers.ts'
 import type { Tails } from './follow/tails.ts'
 
 export interface Api {
@@ -17,6 +18,7 @@ export interface Api {
   readonly logins: Logins
   readonly tokens: Tokens
   readonly tails: Tails
+  readonly followers: Followers
   readonly limits: Limits
   readonly metrics: Metrics
   readonly log: Logger

@@ -11,6 +11,7 @@ import { addClients, addUsers } from './access/client-routes.ts'
 import { addSharing } from './access/sharing-routes.ts'
 import type { Api } from './api.ts'
 import { addAuth } from './auth/routes.ts'
+import { Followers } from './follow/followers.ts'
 import { addFollowing } from './follow/routes.ts'
 import { Tails } from './follow/tails.ts'
 import { addGroups } from './groups/routes.ts'
@@ -60,6 +61,7 @@ export const openApiDocument = async (version: string): Promise<object> => {
       subscriptions: absent as SubscriptionService,
       logins: absent as Logins,
       tails,
+      followers: new Followers(),
       closing: new AbortController().signal,
     },
     async () => {},

@@ -69,7 +69,7 @@ describe('access tokens', () => {
     say({ is: 'good', isAdministrator: true })
     assert.equal((await tokens.verify(token)).principal.isAdministrator, true)
     say({ is: 'actor-gone' })
-    tokens.forget()
+    await tokens.forget()
     await assert.rejects(tokens.verify(token), { message: 'the holder of the token is gone' })
   })
 

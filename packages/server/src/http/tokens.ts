@@ -51,12 +51,20 @@ export class Tokens {
   readonly #logins: TokenLogins
   readonly #now: () => Date
   readonly #newId: () => string
+  readonly #revoked: (actor: Actor | undefined) => Promise<void>
   #local: { readonly text: Buffer; readonly bearer: Bearer } | undefined
   /** Tokens whose signature was good, by their text. */
   readonly #known = new Map<string, Known>()
 
-  constructor(options: { readonly logins: TokenLogins; readonly now: () => Date; readonly newId: () => string }) {
+  constructor(options: {
+    readonly logins: TokenLogins
+    readonly now: () => Date
+    readonly newId: () => string
+    /** Whose tokens were revoked here, or everybody's; waited for. */
+    readonly revoked?: (actor: Actor | undefined) => Promise<void>
+  }) {
     this.#logins = options.logins
+    this.#revoked = options.revoked ?? (async () => {})
     this.#now = options.now
     this.#newId = options.newId
   }
@@ -112,9 +120,10 @@ export class Tokens {
     return bearer
   }
 
-  /** After tokens were revoked by this manager: the control plane is asked again at once. */
-  forget(): void {
+  /** After tokens of an actor, or of all, were revoked by this manager: the control plane is asked again at once. */
+  async forget(actor?: Actor): Promise<void> {
     this.#known.clear()
+    await this.#revoked(actor)
   }
 
   async #read(token: string): Promise<Known> {

@@ -47,6 +47,7 @@ export class SharingService implements Sharing {
     const { stream } = await this.#context.allow(p, ref, 'manage')
     const granted = await this.#actorOf(p, to)
     await this.#context.control.permissions.grant(this.#context.act(p), stream.id, granted.actor, rights)
+    await this.#context.rightsChanged(granted.actor)
     return granted
   }
 
@@ -65,6 +66,7 @@ export class SharingService implements Sharing {
   async revoke(p: Principal, ref: StreamRef, actor: Actor): Promise<void> {
     const { stream } = await this.#context.allow(p, ref, 'manage')
     await this.#context.control.permissions.revoke(this.#context.act(p), stream.id, actor)
+    await this.#context.rightsChanged(actor)
   }
 }
 

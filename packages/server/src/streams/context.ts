@@ -26,6 +26,8 @@ export interface ServiceOptions {
   readonly now: () => Date
   readonly random: Random
   readonly schemas: SchemaCompiler
+  /** Told of somebody whose rights changed, before whoever changed them is answered. */
+  readonly rightsChanged?: ((actor: Actor) => Promise<void>) | undefined
   /** Streams that are kept open at most while nobody uses them; left out 200. */
   readonly maxOpenLogs?: number | undefined
 }
@@ -48,6 +50,7 @@ export class Context {
   readonly now: () => Date
   readonly schemas: SchemaCompiler
   readonly logs: OpenLogs
+  readonly rightsChanged: (actor: Actor) => Promise<void>
   readonly #random: Random
   readonly #idKey: Uint8Array
   readonly #recordIds = new Map<string, RecordIds>()
@@ -59,6 +62,7 @@ export class Context {
     this.engine = options.engine
     this.now = options.now
     this.schemas = options.schemas
+    this.rightsChanged = options.rightsChanged ?? (async () => {})
     this.logs = new OpenLogs(options.engine, options.maxOpenLogs ?? 200)
     this.#random = options.random
     this.#idKey = idKey

@@ -114,7 +114,7 @@ export const addClients: AddRoutes = (app, { service, tokens }) => {
     },
     async (request, reply) => {
       await clients.delete(request.caller, request.params.client)
-      tokens.forget()
+      await tokens.forget({ type: 'client', id: request.params.client })
       return await reply.code(204).send(undefined)
     },
   )
@@ -155,7 +155,7 @@ export const addClients: AddRoutes = (app, { service, tokens }) => {
     },
     async (request, reply) => {
       await clients.revoke(request.caller, request.params.client)
-      tokens.forget()
+      await tokens.forget({ type: 'client', id: request.params.client })
       return await reply.code(204).send(undefined)
     },
   )
@@ -222,7 +222,7 @@ export const addUsers: AddRoutes = (app, { service, tokens }) => {
     },
     async (request, reply) => {
       await users.delete(request.caller, request.params.user)
-      tokens.forget()
+      await tokens.forget({ type: 'user', id: request.params.user })
       return await reply.code(204).send(undefined)
     },
   )

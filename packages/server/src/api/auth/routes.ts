@@ -86,13 +86,12 @@ const holderOf = async (api: Api, fields: Form, header: string | undefined): Pro
     }
     case 'password':
       return userHolder(await logins.user(fields['username'] ?? '', fields['password'] ?? ''))
-    case 'urn:millrace:one-time-login':
-      try {
-        return userHolder(await logins.oneTime(fields['login'] ?? '', fields['password']))
-      } finally {
-        // With a new password the tokens of before are no longer good.
-        if (fields['password'] !== undefined) tokens.forget()
-      }
+    case 'urn:millrace:one-time-login': {
+      const user = await logins.oneTime(fields['login'] ?? '', fields['password'])
+      // With a new password the tokens of before are no longer good.
+      if (user !== undefined && fields['password'] !== undefined) await tokens.forget({ type: 'user', id: user.id })
+      return userHolder(user)
+    }
     default:
       throw new OAuthFault(
         400,
@@ -196,7 +195,7 @@ export const addAuth: AddRoutes = (app, api) => {
       if (tokenId === 'local')
         throw new MillraceError('REQUEST_INVALID', { problems: ['the local token ends with its manager'] })
       await logins.revokeToken(principal, { id: tokenId, expiresAt })
-      tokens.forget()
+      await tokens.forget(principal)
       return await reply.code(204).send(undefined)
     },
   )
@@ -211,7 +210,7 @@ export const addAuth: AddRoutes = (app, api) => {
     async (request, reply) => {
       const { type, id } = request.caller
       await logins.revokeAllTokens(request.caller, { type, id })
-      tokens.forget()
+      await tokens.forget({ type, id })
       return await reply.code(204).send(undefined)
     },
   )
@@ -233,7 +232,7 @@ export const addAuth: AddRoutes = (app, api) => {
     },
     async (request, reply) => {
       await logins.rotateSigningKey(request.caller, { atOnce: request.body.atOnce === true })
-      tokens.forget()
+      await tokens.forget()
       return await reply.code(204).send(undefined)
     },
   )

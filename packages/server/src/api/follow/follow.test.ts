@@ -160,6 +160,46 @@ describe('following a stream', () => {
     }
   })
 
+  // What was published after a right was taken away reached whoever had it, up to ten seconds long.
+  it('sends nothing that comes after a right, a token or a client was taken away', async () => {
+    const name = await stream()
+    const permissions = `/api/v1/streams/${name}/permissions`
+    const follower = async (as: 'events' | 'socket', client: { readonly id: string; readonly token: string }) => {
+      await manager.good('POST', permissions, { actor: { type: 'client', id: client.id }, isConsumer: true })
+      const path = `/api/v1/streams/${name}/follow`
+      const headers = { authorization: `Bearer ${client.token}` }
+      if (as === 'events') {
+        const response = await fetch(manager.url + path, { headers })
+        return { said: response.text() }
+      }
+      const socket = new WebSocket(manager.url.replace('http', 'ws') + path, { headers })
+      let said = ''
+      socket.on('message', (data: Buffer) => {
+        said += data.toString()
+      })
+      const closed = once(socket, 'close')
+      await once(socket, 'open')
+      return { said: closed.then(() => said) }
+    }
+    const ways: readonly ((c: { readonly id: string; readonly token: string }) => Promise<unknown>)[] = [
+      async ({ id }) => await manager.good('DELETE', `${permissions}/client/${id}`),
+      async ({ id }) => await manager.good('POST', permissions, { actor: { type: 'client', id }, isProducer: true }),
+      async ({ id }) => await manager.good('POST', `/api/v1/clients/${id}/revoke`),
+      async ({ token }) => await manager.ask('POST', '/api/v1/oauth/revoke', { token }),
+    ]
+    for (const [i, takeAway] of ways.entries())
+      for (const as of ['events', 'socket'] as const) {
+        const client = await manager.client(`${as} ${i}`)
+        const { said } = await follower(as, client)
+        await manager.good('POST', `/api/v1/streams/${name}/records`, { n: 'before' })
+        await takeAway(client)
+        await manager.good('POST', `/api/v1/streams/${name}/records`, { n: 'too late' })
+        const text = await said
+        assert.match(text, /problem/, `${as}, way ${i}`)
+        assert.doesNotMatch(text, /too late/, `${as}, way ${i}`)
+      }
+  })
+
   it('ends with a problem when the right is taken away, or the stream', async () => {
     const short = await testManager({ heartbeatMs: 50 })
     try {

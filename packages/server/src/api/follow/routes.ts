@@ -88,16 +88,23 @@ const follow = async (
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => {})
   const look = async (): Promise<void> => {
-    session.bearer = await tokens.verify(session.token)
-    await service.records.read(session.bearer.principal, stream.id, { from: { from: 'next' }, limit: 1 })
+    try {
+      session.bearer = await tokens.verify(session.token)
+      await service.records.read(session.bearer.principal, stream.id, { from: { from: 'next' }, limit: 1 })
+    } catch (e) {
+      lost.reject(e)
+    }
   }
+  const leave = api.followers.join({ actor: session.bearer.principal, look })
   const stop = (): void => lost.reject(new MillraceError('INTERRUPTED', { signal: 'the end of the manager' }))
   api.closing.addEventListener('abort', stop, { once: true })
   const timer = setInterval(() => {
     if (how.outlet.waiting() === 0) how.beat()
-    look().catch(lost.reject)
+    void look()
   }, limits.heartbeatMs)
   try {
+    // What was taken away since the first look: from here on whoever takes it says so.
+    await look()
     await Promise.race([
       sendFollowed(page, {
         service,
@@ -111,6 +118,7 @@ const follow = async (
       lost.promise,
     ])
   } finally {
+    leave()
     clearInterval(timer)
     api.closing.removeEventListener('abort', stop)
   }
