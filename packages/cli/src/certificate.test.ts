@@ -25,6 +25,16 @@ test('in the folder of a manager its certificate is enough, whatever name it is 
     ...['-copy_extensions', 'copy', '-out', 'cert.pem'],
   )
   openssl('req', '-x509', '-key', 'key.pem', ...subject, '-out', 'other.pem')
+  // Neither a key for a certificate nor a pair that does not belong together is a mistake of ours.
+  for (const [cert, key] of [
+    ['key.pem', 'key.pem'],
+    ['authority.pem', 'key.pem'],
+  ] as const) {
+    const args = ['up', '--listen', '127.0.0.1:0', '--tls-cert', cert, '--tls-key', key]
+    const wrong = await millrace(args, { cwd: folder.path })
+    assert.equal(wrong.code, 78, wrong.stderr)
+    assert.match(wrong.stderr, /are no certificate and its key \(.*MANAGER_NOT_STARTED/)
+  }
   await using manager = await up(folder.path, ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem'])
   assert.match(manager.url, /^https:\/\/127\.0\.0\.1:/)
   const run = (args: readonly string[], input?: string) =>

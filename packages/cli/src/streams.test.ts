@@ -75,6 +75,13 @@ describe('the manager on the command line', () => {
     assert.equal(await good(['consume', 'mixed']), '1\n2\n')
   })
 
+  it('says that a folder is none that it can publish', async () => {
+    await good(['streams', 'create', 'folders'])
+    const { code, stderr } = await run(['publish', 'folders', '--file', folder.path])
+    assert.notEqual(code, 70)
+    assert.match(stderr, /SOURCE_REFUSED/)
+  })
+
   it('the same lines under the same writer are published once', async () => {
     await good(['streams', 'create', 'once'])
     await good(['publish', 'once', '--writer', 'import-7'], '1\n2\n')

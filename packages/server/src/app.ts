@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { createSecureContext } from 'node:tls'
 import { RabbitEngine, SqliteEngine, type StreamEngine } from '@millrace/engine'
 import { type Logger, MillraceError, systemCode } from '@millrace/sdk'
 import { addApi } from './api/index.ts'
@@ -255,7 +256,22 @@ const readTls = (files: ManagerOptions['tls']): { readonly cert: Buffer; readonl
       })
     }
   }
-  return { cert: read(files.certFile), key: read(files.keyFile) }
+  const pair = { cert: read(files.certFile), key: read(files.keyFile) }
+  try {
+    createSecureContext(pair)
+  } catch (e) {
+    // In words of OpenSSL: "no start line", "key values mismatch".
+    const why = e instanceof Error ? e.message.replace(/^error:[0-9A-F]+:/i, '') : String(e)
+    throw new MillraceError(
+      'MANAGER_NOT_STARTED',
+      {
+        why: `${files.certFile} and ${files.keyFile} are no certificate and its key (${why})`,
+        fix: 'Give the certificate, with its chain, as --tls-cert and the key that belongs to it as --tls-key, both PEM and without a passphrase.',
+      },
+      { cause: e },
+    )
+  }
+  return pair
 }
 
 const listen = async (app: Http, { host, port }: Address): Promise<void> => {

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs'
 import { hostname } from 'node:os'
 import { randomUUID } from 'node:crypto'
 import { basename } from 'node:path'
-import { isMillraceError, MillraceError } from '@millrace/sdk'
+import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
 import { publishLines } from '@millrace/sdk/manager'
 import type { CommandSource } from '../command/definition.ts'
 import { fileTrouble } from '../command/failure.ts'
@@ -92,11 +92,11 @@ export const command: CommandSource = {
       return signals.stop.aborted ? 130 : undefined
     } catch (e) {
       if (durable > 0) context.say(`${counted(durable, 'record')} ${durable === 1 ? 'is' : 'are'} in the stream.\n`)
-      const { path } = e as { readonly path?: unknown }
-      if (!isMillraceError(e) && typeof path === 'string')
+      // Of a folder it is said by the first read, which names no path.
+      if (!isMillraceError(e) && systemCode(e) !== undefined)
         throw new MillraceError(
           'SOURCE_REFUSED',
-          { what: path, why: fileTrouble(e), fix: 'Give a file that can be read.' },
+          { what: source, why: fileTrouble(e), fix: 'Give a file that can be read.' },
           { cause: e },
         )
       throw e
