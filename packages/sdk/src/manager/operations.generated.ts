@@ -198,14 +198,14 @@ export interface Operations {
     body: undefined
     answer: { readonly name: string; readonly settings: { readonly ackTimeoutMs: number; readonly maxTries: number }; readonly createdAt: string; readonly cursor: number; readonly leased: number; readonly returned: number; readonly deadLetters: number }
   }
-  /** Change the settings of a group. */
+  /** Change the settings of a group (an owner, or who made it). */
   updateGroup: {
     params: { readonly stream: string; readonly group: string }
     query: undefined
     body: { readonly ackTimeoutMs?: number | undefined; readonly maxTries?: number | undefined }
     answer: { readonly name: string; readonly settings: { readonly ackTimeoutMs: number; readonly maxTries: number }; readonly createdAt: string; readonly cursor: number; readonly leased: number; readonly returned: number; readonly deadLetters: number }
   }
-  /** Delete a group. */
+  /** Delete a group (an owner, or who made it). */
   deleteGroup: {
     params: { readonly stream: string; readonly group: string }
     query: undefined
@@ -254,7 +254,7 @@ export interface Operations {
     body: { readonly offsets: readonly number[] }
     answer: { readonly changed: number }
   }
-  /** Put dead letters away for good. */
+  /** Put dead letters away for good (an owner, or who made the group). */
   dropDeadLetters: {
     params: { readonly stream: string; readonly group: string }
     query: undefined

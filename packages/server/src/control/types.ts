@@ -227,6 +227,8 @@ export interface Group {
   readonly name: string
   readonly settings: GroupSettings
   readonly createdAt: Date
+  /** TYPE:ID of the actor; undefined where nobody knows. */
+  readonly madeBy: string | undefined
   /** Everything before was handed out at least once. */
   readonly cursor: bigint
   /** Records that somebody is at work on. */

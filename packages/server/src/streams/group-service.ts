@@ -44,6 +44,18 @@ export class GroupService implements Groups {
     return { streamId: stream.id, name }
   }
 
+  /** The group, for an owner of the stream and for whoever made it: what is done then is done for all who share it. */
+  async #ownOf(p: Principal, ref: StreamRef, name: string): Promise<Group> {
+    const { rights } = await this.#context.allow(p, ref, 'read')
+    const group = await this.get(p, ref, name)
+    if (rights?.isOwner !== true && group.madeBy !== `${p.type}:${p.id}`)
+      throw new MillraceError('ACCESS_DENIED', {
+        stream: ref,
+        needs: 'the right of an owner, or to have made the group',
+      })
+    return group
+  }
+
   async create(p: Principal, ref: StreamRef, { name, from, settings }: CreateGroup): Promise<Group> {
     const { stream } = await this.#context.allow(p, ref, 'read')
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(name))
@@ -65,13 +77,14 @@ export class GroupService implements Groups {
   }
 
   async update(p: Principal, ref: StreamRef, name: string, settings: Partial<GroupSettings>): Promise<Group> {
-    const old = await this.get(p, ref, name)
+    const old = await this.#ownOf(p, ref, name)
     const of = { streamId: old.streamId, name }
     return await this.#context.control.groups.update(this.#context.act(p), of, merged(old.settings, settings))
   }
 
   async delete(p: Principal, ref: StreamRef, name: string): Promise<void> {
-    await this.#context.control.groups.remove(this.#context.act(p), await this.#of(p, ref, name))
+    const { streamId } = await this.#ownOf(p, ref, name)
+    await this.#context.control.groups.remove(this.#context.act(p), { streamId, name })
   }
 
   async claim(p: Principal, ref: StreamRef, name: string, request: ClaimRequest = {}): Promise<readonly Claimed[]> {
@@ -135,11 +148,8 @@ export class GroupService implements Groups {
 
   async dropDeadLetters(p: Principal, ref: StreamRef, name: string, offsets: readonly bigint[]): Promise<number> {
     if (offsets.length > maxOffsets) throw argument(`at most ${maxOffsets} dead letters at once`)
-    return await this.#context.control.groups.dropDeadLetters(
-      this.#context.act(p),
-      await this.#of(p, ref, name),
-      offsets,
-    )
+    const { streamId } = await this.#ownOf(p, ref, name)
+    return await this.#context.control.groups.dropDeadLetters(this.#context.act(p), { streamId, name }, offsets)
   }
 
   async retryDeadLetters(p: Principal, ref: StreamRef, name: string, offsets: readonly bigint[]): Promise<number> {

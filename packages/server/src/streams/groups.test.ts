@@ -51,6 +51,33 @@ describe('groups of the service', () => {
     await assert.rejects(groups.ack(owner, 's', 'g', a?.lease.id ?? ''), code('LEASE_UNKNOWN'))
   })
 
+  // A consumer could delete the owner's group: its place and its dead letters were gone for all.
+  it('are changed, emptied and deleted by owners, and by whoever made them', async () => {
+    await using t = await opened()
+    const { owner, groups, records, world } = t
+    const consumer = await world.user()
+    const rights = { isOwner: false, isProducer: false, isConsumer: true }
+    await world.service.sharing.grant(owner, 's', { actor: consumer }, rights)
+    await records.publish(owner, 's', json(0))
+    const [claimed] = await groups.claim(consumer, 's', 'g')
+    await groups.nack(consumer, 's', 'g', { lease: claimed?.lease.id ?? '', reason: 'no' })
+    for (const change of [
+      () => groups.delete(consumer, 's', 'g'),
+      () => groups.update(consumer, 's', 'g', { maxTries: 9 }),
+      () => groups.dropDeadLetters(consumer, 's', 'g', [0n]),
+    ])
+      await assert.rejects(change, code('ACCESS_DENIED'))
+    assert.equal(await groups.retryDeadLetters(consumer, 's', 'g', [0n]), 0)
+    await groups.create(consumer, 's', { name: 'own' })
+    assert.equal((await groups.update(consumer, 's', 'own', { maxTries: 9 })).settings.maxTries, 9)
+    assert.equal(await groups.dropDeadLetters(consumer, 's', 'own', [0n]), 0)
+    await groups.delete(consumer, 's', 'own')
+    await groups.create(consumer, 's', { name: 'theirs' })
+    await groups.delete(owner, 's', 'theirs')
+    await groups.delete(owner, 's', 'g')
+    await assert.rejects(groups.delete(owner, 's', 'g'), code('GROUP_UNKNOWN'))
+  })
+
   it('begin where they are told, and are kept within limits', async () => {
     await using t = await opened()
     const { owner, groups, records } = t

@@ -124,7 +124,7 @@ export const addGroups: AddRoutes = (app, { service }) => {
     one,
     {
       schema: {
-        ...doc('updateGroup', 'groups', 'Change the settings of a group.'),
+        ...doc('updateGroup', 'groups', 'Change the settings of a group (an owner, or who made it).'),
         params,
         body: object({}, settings),
         response: answers(200, group),
@@ -142,7 +142,13 @@ export const addGroups: AddRoutes = (app, { service }) => {
   )
   app.delete(
     one,
-    { schema: { ...doc('deleteGroup', 'groups', 'Delete a group.'), params, response: answers(204, nothing) } },
+    {
+      schema: {
+        ...doc('deleteGroup', 'groups', 'Delete a group (an owner, or who made it).'),
+        params,
+        response: answers(204, nothing),
+      },
+    },
     async (request, reply) => {
       await groups.delete(request.caller, request.params.stream, request.params.group)
       return await reply.code(204).send(undefined)
@@ -272,7 +278,7 @@ export const addGroups: AddRoutes = (app, { service }) => {
   )
   for (const [verb, summary] of [
     ['retry', 'Have dead letters handed out again.'],
-    ['drop', 'Put dead letters away for good.'],
+    ['drop', 'Put dead letters away for good (an owner, or who made the group).'],
   ] as const)
     app.post(
       `${one}/dead-letters/${verb}`,

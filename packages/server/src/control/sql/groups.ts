@@ -4,7 +4,7 @@ import { normalised, type OffsetRange, rangesOf } from '../../domain/ranges.ts'
 import type { Claim, GroupOf, GroupsPlane, Settle } from '../control-plane.ts'
 import type { Act, DeadLetter, Group, GroupSettings, Lease, Page, PageQuery } from '../types.ts'
 import { limitOf, note, numberCursor, pageOf } from './page.ts'
-import { big, number, type Queries, type Row, type Sql, text, time, type Transaction } from './sql.ts'
+import { big, number, optionalText, type Queries, type Row, type Sql, text, time, type Transaction } from './sql.ts'
 
 const sums = (table: string): string =>
   `(select coalesce(sum(x.next - x.first), 0) from ${table} x where x.stream = g.stream and x.grp = g.name)`
@@ -16,6 +16,7 @@ const groupIn = (row: Row): Group => ({
   name: text(row, 'name'),
   settings: { ackTimeoutMs: number(row, 'ack_timeout_ms'), maxTries: number(row, 'max_tries') },
   createdAt: time(row, 'created_at'),
+  madeBy: optionalText(row, 'made_by'),
   cursor: big(row, 'cursor_at'),
   leased: big(row, 'leased'),
   returned: big(row, 'returned'),
@@ -46,7 +47,8 @@ export class SqlGroups implements GroupsPlane {
   create(act: Act, { streamId, name }: GroupOf, settings: GroupSettings, cursor: bigint): Promise<Group> {
     return this.#sql.write(async (tx) => {
       const made = await tx.run(
-        `insert into consumer_group (stream, name, ack_timeout_ms, max_tries, created_at, cursor_at) values (?, ?, ?, ?, ?, ?)
+        `insert into consumer_group (stream, name, ack_timeout_ms, max_tries, created_at, cursor_at, made_by)
+         values (?, ?, ?, ?, ?, ?, ?)
          on conflict do nothing`,
         streamId,
         name,
@@ -54,6 +56,7 @@ export class SqlGroups implements GroupsPlane {
         settings.maxTries,
         act.at.getTime(),
         cursor,
+        `${act.by.type}:${act.by.id}`,
       )
       if (made === 0) throw new MillraceError('GROUP_EXISTS', { group: name })
       await note(tx, act, { action: 'group.created', streamId, subject: name, details: settingsDetails(settings) })

@@ -124,6 +124,8 @@ create table audit (
 create index audit_of_stream on audit (stream, seq);
 create index audit_of_doer on audit (by_type, by_id, seq);
 `,
+  // Who made a group, as TYPE:ID; of one from before this step nobody knows.
+  `alter table consumer_group add column made_by {key};`,
 ]
 
 /** The steps in the words of a database. */
