@@ -64,6 +64,9 @@ export const stitchType = (v: Json | undefined): string => {
 const wholeOf = (v: Json | undefined): bigint | undefined =>
   typeof v === 'bigint' ? v : typeof v === 'number' && Number.isInteger(v) ? BigInt(v) : undefined
 
+const wrongCount = ({ maxMessages }: StitchRules): string =>
+  `each data object must contain between 1 and ${maxMessages} records`
+
 /** A body of `POST /v2/import/batch`. */
 export const readBatch = (text: string, rules: StitchRules): Verdict => {
   let body: Json
@@ -85,8 +88,7 @@ export const readBatch = (text: string, rules: StitchRules): Verdict => {
     return invalid('#/key_names', `expected type: JSONArray, found: ${stitchType(keys)}`)
   if (version !== undefined && wholeOf(version) === undefined)
     return invalid('#/table_version', `expected type: Integer, found: ${stitchType(version)}`)
-  if (messages.length < 1 || messages.length > rules.maxMessages)
-    return batchError(`each data object must contain between 1 and ${rules.maxMessages} records`)
+  if (messages.length < 1 || messages.length > rules.maxMessages) return batchError(wrongCount(rules))
   const unknown = unknownType(schema as JsonObject)
   if (unknown !== undefined) return batchError(`Invalid JSON schema: unknown type: [${unknown}]`)
   const names = (keys ?? []) as readonly string[]
@@ -156,7 +158,7 @@ export const readPush = (text: string, isTransit: boolean, rules: StitchRules): 
     return pushError('Malformed json in the body!', { error: (e as Error).message, input: null })
   }
   if (!Array.isArray(body)) return pushError('An array of records is expected')
-  if (body.length > rules.maxMessages) return pushError(`more than ${rules.maxMessages} records`)
+  if (body.length < 1 || body.length > rules.maxMessages) return pushError(wrongCount(rules))
   const out: StitchMessage[] = []
   const [head] = body
   const owner = rules.clientId === undefined ? clientOf(head) : BigInt(rules.clientId)

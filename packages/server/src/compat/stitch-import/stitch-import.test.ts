@@ -318,6 +318,12 @@ describe('the Import API refuses', () => {
   const reason = (r: unknown): string =>
     JSON.stringify({ status: 'ERROR', error: 'Request cannot be processed; see errors.', errors: [{ reason: r }] })
   for (const [what, body, status, expected] of [
+    [
+      'a list of nothing',
+      [],
+      400,
+      '{"status":"ERROR","message":"each data object must contain between 1 and 20000 records"}',
+    ],
     ['what is no list', {}, 400, '{"status":"ERROR","message":"An array of records is expected"}'],
     [
       'a message without a client',
