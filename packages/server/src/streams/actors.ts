@@ -43,6 +43,12 @@ export class SharingService implements Sharing {
     return await this.#context.control.permissions.list(stream.id)
   }
 
+  async own(p: Principal, ref: StreamRef): Promise<Permission | undefined> {
+    const { stream } = await this.#context.allow(p, ref, 'show')
+    const all = await this.#context.control.permissions.list(stream.id)
+    return all.find(({ actor }) => actor.type === p.type && actor.id === p.id)
+  }
+
   async grant(p: Principal, ref: StreamRef, to: Grantee, rights: Rights): Promise<Granted> {
     const { stream } = await this.#context.allow(p, ref, 'manage')
     const granted = await this.#actorOf(p, to)

@@ -133,6 +133,8 @@ export interface Groups {
 /** Who may use a stream. All need the right to manage it. */
 export interface Sharing {
   list(p: Principal, stream: StreamRef): Promise<readonly Permission[]>
+  /** What was granted to the principal itself, whoever owns the stream. */
+  own(p: Principal, stream: StreamRef): Promise<Permission | undefined>
   /** Exactly these rights, whatever was granted before. Throws ACTOR_UNKNOWN, LAST_OWNER. */
   grant(p: Principal, stream: StreamRef, to: Grantee, rights: Rights): Promise<Granted>
   /** Throws ACTOR_UNKNOWN, LAST_OWNER. */

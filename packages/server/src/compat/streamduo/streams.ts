@@ -2,19 +2,19 @@
 import type { FastifyRequest } from 'fastify'
 import { isMillraceError, type Json, type JsonObject } from '@millrace/sdk'
 import type { Permission } from '../../control/types.ts'
-import type { Actor, Principal, Rights } from '../../domain/access.ts'
+import type { Actor, Principal } from '../../domain/access.ts'
 import type { StreamInfo } from '../../streams/types.ts'
 import { type AddRoutes, bodyOf, invalid, paramsOf, type StreamDuo, textOf } from './context.ts'
 import { flagOf } from './read-request.ts'
 
 const typeOf = ({ type }: Actor): string => type.toUpperCase()
 
-const permissionJson = (actor: Actor, displayName: string, rights: Rights): JsonObject => ({
+const permissionJson = ({ actor, displayName, isOwner, isProducer, isConsumer }: Permission): JsonObject => ({
   actorId: actor.id,
   actorDisplayName: displayName,
   actorType: typeOf(actor),
-  isProducer: rights.isOwner || rights.isProducer,
-  isConsumer: rights.isOwner || rights.isConsumer,
+  isProducer: isOwner || isProducer,
+  isConsumer: isOwner || isConsumer,
 })
 
 /** Who was granted what: all of it for an owner, what was granted to the one who asks for anybody else. */
@@ -24,11 +24,11 @@ const permissionsOf = async (
   stream: StreamInfo,
 ): Promise<readonly JsonObject[]> => {
   try {
-    const all: readonly Permission[] = await service.sharing.list(p, stream.id)
-    return all.map((one) => permissionJson(one.actor, one.displayName, one))
+    return (await service.sharing.list(p, stream.id)).map(permissionJson)
   } catch (e) {
     if (!isMillraceError(e) || e.code !== 'ACCESS_DENIED') throw e
-    return stream.rights === undefined ? [] : [permissionJson({ type: p.type, id: p.id }, p.id, stream.rights)]
+    const own = await service.sharing.own(p, stream.id)
+    return own === undefined ? [] : [permissionJson(own)]
   }
 }
 

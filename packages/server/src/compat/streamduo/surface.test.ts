@@ -120,6 +120,10 @@ describe('the surface of StreamDuo', () => {
       await partner('c', false, true),
       await partner('n', false, false),
     ]
+    // Who owns nothing sees its own entry; its name was its id.
+    const seen = (await consumer.getStream(stream)).json().streamActorPermissionRecords
+    assert.equal(seen.length, 1)
+    assert.deepEqual([seen[0].actorDisplayName, seen[0].isProducer, seen[0].isConsumer], ['c', false, true])
     await producer.writeRecord(stream, one)
     assert.deepEqual(payloads(await consumer.readUnread(stream, true, 5)), [one])
     // The read status is the stream's.
