@@ -9,6 +9,7 @@ import type { Http } from '../../http/server.ts'
 import { addToProblem, problemOf, requestError } from '../../http/problem.ts'
 import { saysJson, saysText } from '../../http/record-text.ts'
 import { flag, type Infer, object, oneOf, orNull, type Schema, text, whole } from '../../http/schema.ts'
+import { unpacked } from '../../http/unpacked.ts'
 import type { StreamInfo } from '../../streams/types.ts'
 import {
   type AddRoutes,
@@ -82,7 +83,7 @@ export const addPublishing: AddRoutes = (root, api) => {
         schema: {
           ...doc('publish', 'records', 'Publish a record, an array of records, or lines of any number.'),
           description:
-            'application/json: one record, or an array of them (`single=true`: the array is one record). application/x-ndjson: each line a record, of any number, appended and acknowledged block by block; with `Accept: application/x-ndjson` the answer has a line for each block as soon as it is durable. text/* with `split=lines`: the same with lines of text. Anything else: the body is one record of its content type. A record or an array is durable when it is answered, all of it or none.',
+            'application/json: one record, or an array of them (`single=true`: the array is one record). application/x-ndjson: each line a record, of any number, appended and acknowledged block by block; with `Accept: application/x-ndjson` the answer has a line for each block as soon as it is durable. text/* with `split=lines`: the same with lines of text. Anything else: the body is one record of its content type. A body with `Content-Encoding: gzip`, `deflate`, `br` or `zstd` is unpacked as it comes; limits count what was unpacked. A record or an array is durable when it is answered, all of it or none.',
           params: streamParams,
           headers: { ...headers, additionalProperties: true } as typeof headers,
           querystring: object(
@@ -106,7 +107,8 @@ export const addPublishing: AddRoutes = (root, api) => {
             known: ['application/json, application/x-ndjson or the content type of the record'],
           })
         const { key, single = false, split } = request.query
-        const body = (request.body ?? request.raw) as unknown as Readable
+        const packed = (request.body ?? request.raw) as unknown as Readable
+        const body = unpacked(packed, request.headers['content-encoding'])
         const type = (given ?? stream.contentType).replace(/\s*;\s*charset="?utf-8"?\s*$/i, '')
         const isLines = linesTypes.test(type)
         if (isLines || (split === 'lines' && saysText(type))) {

@@ -2,9 +2,7 @@
  * The Stitch Import API as a receiver: whatever sends to it loads a stream. Which, says the token, or the path:
  * `/stitch/NAME/v2/import/batch`. An answer of 201 means that all of the request is durable. docs/reference/stitch-import.md.
  */
-import { gunzip } from 'node:zlib'
 import type { Readable } from 'node:stream'
-import { MillraceError } from '@millrace/sdk'
 import {
   importAccepted,
   type ImportHead,
@@ -21,6 +19,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { collectBody } from '../../http/collect-body.ts'
 import { requestError } from '../../http/problem.ts'
 import { type Http, tokenOf } from '../../http/server.ts'
+import { unpacked } from '../../http/unpacked.ts'
 import { noteJson } from '../../streams/json-check.ts'
 import { Turns } from '../turns.ts'
 import { BodyThread } from './body-thread.ts'
@@ -137,24 +136,10 @@ class Endpoint implements AsyncDisposable {
   }
 
   async #bodyOf(request: FastifyRequest): Promise<Buffer<ArrayBuffer>> {
-    const body = await collectBody((request.body ?? request.raw) as Readable, {
+    const packed = (request.body ?? request.raw) as Readable
+    return await collectBody(unpacked(packed, request.headers['content-encoding']), {
       maxBytes: maxImportBytes,
       idleMs: this.#options.bodyIdleMs,
-    })
-    const encoding = request.headers['content-encoding'] ?? 'identity'
-    if (encoding === 'identity') return body
-    if (encoding !== 'gzip')
-      throw new MillraceError('MEDIA_TYPE_UNSUPPORTED', {
-        given: `the encoding ${encoding.slice(0, 50)}`,
-        known: ['gzip, or no encoding'],
-      })
-    return await new Promise<Buffer<ArrayBuffer>>((resolve, reject) => {
-      gunzip(body, { maxOutputLength: maxImportBytes }, (e, plain) => {
-        if (e === null) resolve(plain)
-        else if ((e as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
-          reject(new MillraceError('REQUEST_TOO_LARGE', { maxBytes: maxImportBytes }))
-        else reject(new MillraceError('REQUEST_INVALID', { problems: ['the body is not gzip'] }))
-      })
     })
   }
 
