@@ -22,15 +22,15 @@ import type {
   TableChange,
 } from '../../sql/types.ts'
 import { convertSql, createSql, duckdbDialect, literal, quote, typeName } from './dialect.ts'
-import { checkFile, translate } from './failures.ts'
+import { checkFile, isOutOfMemory, translate } from './failures.ts'
 import { type LineShape, LineWriter, lineShape, readSql } from './lines.ts'
+import { type LongLines, memoryFor, moreMemory, ordinaryMemory } from './memory.ts'
 import { Spool, type SpoolFile } from './spool.ts'
 
 /** A file is read once it has so many bytes: enough for DuckDB to be quick, small enough to begin early. */
 const FILE_BYTES = 12 << 20
 /** Files that may wait to be read. */
 const MAX_WAITING = 3
-const DEFAULT_MEMORY = '112MB'
 /** A checkpoint writes what the log holds once more: so it is made seldom, and when the database is closed. */
 const CHECKPOINT = '128MB'
 
@@ -42,6 +42,7 @@ interface Staged {
   readonly shape: LineShape
   file: SpoolFile | undefined
   made: boolean
+  readonly long: LongLines
   /** Whether the rows go into their table at once: they replace none, and no work on it waits that came before them. */
   readonly direct: boolean
 }
@@ -74,6 +75,9 @@ export class DuckDatabase implements SqlDatabase {
   #failure: MillraceError | undefined
   #next = 0
   #inTransaction = false
+  #memory = ordinaryMemory
+  /** Whether the setting says how much. */
+  #isFixed = false
   #closed = false
 
   private constructor(
@@ -92,18 +96,19 @@ export class DuckDatabase implements SqlDatabase {
   }
 
   /** Opens the file; to write it is made where it is not there. Throws DESTINATION_REFUSED and DESTINATION_BUSY. */
-  static async open(path: string, schema: string, access: 'write' | 'read'): Promise<DuckDatabase> {
+  static async open(path: string, schema: string, access: 'write' | 'read', memory?: number): Promise<DuckDatabase> {
     checkFile(path)
     let instance: DuckDBInstance | undefined
     try {
       instance = await DuckDBInstance.create(path, {
-        memory_limit: DEFAULT_MEMORY,
+        memory_limit: `${memory ?? ordinaryMemory}B`,
         threads: String(Math.min(4, availableParallelism())),
         checkpoint_threshold: CHECKPOINT,
         ...(access === 'read' ? { access_mode: 'READ_ONLY' } : {}),
       })
       const connection = await instance.connect()
       const db = new DuckDatabase(path, schema, instance, connection, access === 'write')
+      db.#isFixed = memory !== undefined
       await connection.run("SET TimeZone = 'UTC'")
       if (db.#spool !== undefined) await connection.run(`SET temp_directory = ${literal(db.#spool.folder)}`)
       if (access === 'write' && schema !== 'main') await connection.run(`CREATE SCHEMA IF NOT EXISTS ${quote(schema)}`)
@@ -153,6 +158,8 @@ export class DuckDatabase implements SqlDatabase {
       const spool = this.#spool as Spool
       staged.file ??= spool.open()
       spool.append(staged.file, lines.bytes(), lines)
+      staged.long.bytes += lines.long.bytes
+      staged.long.lines += lines.long.lines
     })
     if ((staged.file?.bytes ?? 0) >= FILE_BYTES) this.#readFile(staged)
     while (this.#waiting >= MAX_WAITING) await this.#reading
@@ -249,6 +256,7 @@ export class DuckDatabase implements SqlDatabase {
    * write-ahead log (DuckDB 1.5), so that a process killed behind the commit would leave a file that does not open.
    */
   async #rebuild(table: Table, from: ReadonlyMap<string, ColumnType>): Promise<void> {
+    await this.#allow(memoryFor(table.columns.length, { bytes: 0, lines: 0 }))
     const old = this.#ref(table.name)
     const known = new Set(table.columns.map((c) => c.name))
     const strangers = (await this.#columnsWithTypes(table.name)).filter((c) => !known.has(c.name))
@@ -324,7 +332,7 @@ export class DuckDatabase implements SqlDatabase {
 
   async measure(table: Table): Promise<{ readonly rows: number; readonly fingerprint: string | undefined }> {
     const columns = table.columns.map((c) => quote(c.name)).join(', ')
-    const [row] = await this.#rows(
+    const [row] = await this.#all(
       `SELECT count(*)::VARCHAR, (coalesce(sum(hash(${columns})::HUGEINT), 0) % 18446744073709551616::HUGEINT)::VARCHAR, version() FROM ${this.#ref(table.name)}`,
     )
     return {
@@ -363,6 +371,7 @@ export class DuckDatabase implements SqlDatabase {
       shape,
       file: undefined,
       made: false,
+      long: { bytes: 0, lines: 0 },
       direct: table.keys.length === 0 && table.path.length === 0 && !this.#awaiting.has(table.name),
     }
     this.#open.set(table.name, staged)
@@ -413,6 +422,7 @@ export class DuckDatabase implements SqlDatabase {
 
   async #stage(staged: Staged, files: readonly SpoolFile[]): Promise<void> {
     const { shape, table, name, direct } = staged
+    await this.#allow(memoryFor(table.columns.length, staged.long))
     if (direct) await this.#begin()
     else if (!staged.made) {
       await this.#run(
@@ -449,6 +459,26 @@ export class DuckDatabase implements SqlDatabase {
       from: from.join(', ') || '(none)',
       fix: 'Rows that are there have no values, or the same, in the new keys: rebuild the table from the beginning.',
     })
+  }
+
+  /** Gives DuckDB so much memory, if it has less. */
+  async #allow(bytes: number): Promise<void> {
+    if (this.#isFixed || bytes <= this.#memory) return
+    await this.#run(`SET memory_limit = '${bytes}B'`)
+    this.#memory = bytes
+  }
+
+  /** Asks what reads every value of a table: what is in it may be from runs that knew how long its rows are. */
+  async #all(sql: string): Promise<readonly (readonly unknown[])[]> {
+    for (;;) {
+      try {
+        return await this.#rows(sql)
+      } catch (e) {
+        const more = this.#isFixed || !isOutOfMemory(e) ? undefined : moreMemory(this.#memory)
+        if (more === undefined) throw e
+        await this.#allow(more)
+      }
+    }
   }
 
   async #run(sql: string): Promise<void> {

@@ -6,6 +6,10 @@ import { isMillraceError, MillraceError, systemCode } from '@millrace/sdk'
 const MAGIC = 'DUCK'
 const MAGIC_AT = 8
 
+/** Whether DuckDB had less memory than it needed; what it throws, or what became of that. */
+export const isOutOfMemory = (e: unknown): boolean =>
+  /Out of Memory|failed to pin block|could not allocate block/i.test(e instanceof Error ? e.message : String(e))
+
 /** Puts an error of DuckDB or of the file system into our shape. */
 export const translate = (e: unknown, path: string): MillraceError => {
   if (isMillraceError(e)) return e
@@ -29,7 +33,12 @@ export const translate = (e: unknown, path: string): MillraceError => {
     return make('DESTINATION_REFUSED', 'The file and its folder must be writable.')
   if (/not a valid DuckDB|newer version|older version|Serialization Error|corrupt/i.test(message))
     return make('DESTINATION_REFUSED', 'Choose another path, or restore the database from a copy.')
-  if (/^IO Error|Out of Memory/i.test(message)) return make('DESTINATION_UNAVAILABLE')
+  if (isOutOfMemory(message))
+    return make(
+      'DESTINATION_UNAVAILABLE',
+      'Give DuckDB more memory (setting `memory`, such as 2GB), or flush more often.',
+    )
+  if (/^IO Error/i.test(message)) return make('DESTINATION_UNAVAILABLE')
   return make('DESTINATION_REFUSED')
 }
 

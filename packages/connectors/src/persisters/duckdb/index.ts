@@ -1,14 +1,24 @@
-import { type ConfigOf, definePersister, type Field, type Persister, text } from '@millrace/sdk'
+import { bytes, type ConfigOf, definePersister, type Field, type Persister, text } from '@millrace/sdk'
 import { checkSql, openSql, planSql, type SqlAccess, verifySql } from '../../sql/persister.ts'
 import { pathSetting, type SqlSettingFields, sqlSettings } from '../../sql/settings.ts'
 import { duckdbDialect } from './dialect.ts'
 
-type Config = SqlSettingFields & { readonly path: Field<string>; readonly schema: Field<string> }
+type Config = SqlSettingFields & {
+  readonly path: Field<string>
+  readonly schema: Field<string>
+  readonly memory: Field<number | undefined>
+}
 
 const config: Config = {
   path: pathSetting('The DuckDB file; it is made where it is not there', 'warehouse.duckdb'),
   ...sqlSettings,
   schema: text({ doc: 'The schema of the database in which the tables are', default: 'main' }),
+  memory: bytes({
+    doc: 'Memory that DuckDB may take, 112 MB and more for wide tables and long rows where it is not given',
+    optional: true,
+    min: 32 * 1024 * 1024,
+    example: '1GB',
+  }),
 }
 
 type Settings = ConfigOf<Config>
@@ -16,7 +26,7 @@ type Settings = ConfigOf<Config>
 const accessTo = (settings: Settings): SqlAccess<Settings> => ({
   dialect: duckdbDialect(settings.schema),
   path: (s) => s.path,
-  open: async (s, how) => await (await import('./database.ts')).DuckDatabase.open(s.path, s.schema, how),
+  open: async (s, how) => await (await import('./database.ts')).DuckDatabase.open(s.path, s.schema, how, s.memory),
 })
 
 /** Tables in a DuckDB file. */

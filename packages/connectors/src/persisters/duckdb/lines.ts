@@ -3,6 +3,7 @@ import type { RecordMessage } from '@millrace/sdk'
 import type { Cell, ColumnType, RowEncoder, Table } from '../../sql/types.ts'
 import { scaleOf } from '../../sql/column-types.ts'
 import { literal, quote } from './dialect.ts'
+import { type LongLines, longLineBytes } from './memory.ts'
 import type { SpoolFile } from './spool.ts'
 
 const FIRST_BYTES = 1 << 20
@@ -81,6 +82,7 @@ export class LineWriter implements RowEncoder {
   rows = 0
   /** Bytes of the longest line. */
   longest = 0
+  readonly long: LongLines = { bytes: 0, lines: 0 }
   /** Whether a line has JSON text that is written as a string. */
   quotes = false
 
@@ -154,7 +156,12 @@ export class LineWriter implements RowEncoder {
   #end(begin: number): void {
     this.#room(1)
     this.#bytes[this.#at++] = NEWLINE
-    if (this.#at - begin > this.longest) this.longest = this.#at - begin
+    const bytes = this.#at - begin
+    if (bytes > this.longest) this.longest = bytes
+    if (bytes >= longLineBytes) {
+      this.long.bytes += bytes
+      this.long.lines++
+    }
     this.rows++
   }
 
