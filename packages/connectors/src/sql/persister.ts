@@ -1,6 +1,7 @@
 /** What a SQL persister consists of, beside its own database: opening, check, verify and plan. */
-import { access as accessFile, constants } from 'node:fs/promises'
+
 import { existsSync } from 'node:fs'
+import { access as accessFile, constants } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   type Evidence,
@@ -11,6 +12,7 @@ import {
   type PlannedSchema,
   type VerifyFinding,
 } from '@millrace/sdk'
+import { tryFolder } from '../file-output/try-folder.ts'
 import { readEntries } from './catalog.ts'
 import { TablePlanner } from './planner.ts'
 import { marksOf, SqlSession } from './session.ts'
@@ -51,17 +53,26 @@ const reading = async <S extends SqlSettings, T>(
 
 /** Whether the settings reach a database, or a place where one can be made. Throws what is wrong. */
 export const checkSql = async <S extends SqlSettings>(access: SqlAccess<S>, ctx: Context<S>): Promise<void> => {
-  if ((await reading(access, ctx.config, async () => true)) === true) return
-  const path = access.path(ctx.config) ?? ''
+  const isThere = await reading(access, ctx.config, async () => true)
+  const path = access.path(ctx.config)
+  if (path === undefined) return
   try {
-    await accessFile(dirname(path), constants.W_OK | constants.X_OK)
+    // Beside the file stands its log, so the folder counts also where the file is there.
+    if (isThere === true) await accessFile(path, constants.W_OK)
+    await tryFolder(dirname(path))
   } catch (e) {
     throw new MillraceError(
       'DESTINATION_REFUSED',
       {
         what: path,
-        why: 'its folder is not there or may not be written to',
-        fix: `Make the folder ${dirname(path)} or choose another path.`,
+        why:
+          isThere === true
+            ? 'it or its folder may not be written to'
+            : 'its folder is not there or may not be written to',
+        fix:
+          isThere === true
+            ? 'Give this user the rights or choose another path.'
+            : `Make the folder ${dirname(path)} or choose another path.`,
       },
       { cause: e },
     )

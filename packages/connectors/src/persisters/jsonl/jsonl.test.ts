@@ -249,6 +249,16 @@ describe('jsonl', () => {
     assert.equal(existsSync(join(root, 'not')), false)
   })
 
+  it('a place that takes no files is refused by check, whatever its rights say', {
+    skip: process.platform === 'linux' ? false : 'there is no /proc here',
+  }, async () => {
+    // It said that the settings are good: root may write to /proc.
+    await assert.rejects(jsonl.check?.(context('/proc/xx')) ?? Promise.resolve(), { code: 'DESTINATION_REFUSED' })
+    const path = folder()
+    await jsonl.check?.(context(path))
+    assert.deepEqual(readdirSync(path), [])
+  })
+
   it('evidence is found again, and a change to the file is found too', async () => {
     const path = folder()
     await session(path, ['{"a":1}'])

@@ -107,6 +107,17 @@ export const safetyTests = (d: Destination): void => {
       assert.deepEqual((await readdir(place.folder)).sort(), ['folder'])
     })
 
+    test(
+      'a place that takes no files is refused by check, whatever its rights say',
+      process.platform === 'linux' ? file : { skip: 'there is no /proc here' },
+      async () => {
+        // It said that the settings are good: root may write to /proc.
+        await using place = await Place.make(d)
+        const check = d.persister.check?.(place.context({ path: '/proc/x.db' }))
+        await assert.rejects(check ?? Promise.resolve(), coded('DESTINATION_REFUSED'))
+      },
+    )
+
     test('a plan names the statements and executes none', async () => {
       await using place = await Place.make(d)
       const first = await d.persister.plan?.(place.context(), [schema])
