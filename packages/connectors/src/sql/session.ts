@@ -54,6 +54,8 @@ export class SqlSession implements PersisterSession {
   readonly #seen = new Set<string>()
   readonly #warned = new Set<string>()
   readonly #written = new Set<string>()
+  /** Substreams of which this session has taken records. */
+  readonly #filled = new Set<string>()
   readonly #dirty = new Map<string, Table>()
   #sequence = 0
   #now = ''
@@ -141,6 +143,7 @@ export class SqlSession implements PersisterSession {
       }
       if (!this.#mustChange(batch)) {
         await this.#load(s, batch)
+        this.#filled.add(substream)
         return
       }
       this.#sequence = sequence
@@ -157,7 +160,7 @@ export class SqlSession implements PersisterSession {
     const column = metadataColumn(s.main, '_sdc_table_version')
     if (column === undefined) {
       // Of a table without rows there is nothing that could go.
-      if (this.#written.has(message.stream) || (await this.#db.measure(s.main)).rows > 0)
+      if (this.#filled.has(message.stream) || (await this.#db.measure(s.main)).rows > 0)
         this.#warnOnce(message.stream, '', 'ACTIVATE_VERSION has no effect: no record ever carried a version')
       return
     }
