@@ -56,6 +56,8 @@ export class SqlSession implements PersisterSession {
   readonly #written = new Set<string>()
   /** Substreams of which this session has taken records. */
   readonly #filled = new Set<string>()
+  /** Whether this session made the table of a substream; false where it changed one that was there. */
+  readonly #made = new Map<string, boolean>()
   readonly #dirty = new Map<string, Table>()
   #sequence = 0
   #now = ''
@@ -89,6 +91,11 @@ export class SqlSession implements PersisterSession {
     for (const w of wanted) await this.#compareWithDatabase(message.stream, w.path)
     const { main, children, changes } = this.#planner.declare(message, wanted)
     for (const change of changes) if (change.kind === 'create') await this.#mustBeFree(change.table)
+    if (changes.length > 0 && !this.#made.has(message.stream))
+      this.#made.set(
+        message.stream,
+        changes.some((c) => c.kind === 'create' && c.table.name === main.name),
+      )
     await this.#apply(changes, [main, ...children])
     this.#substreams.set(message.stream, this.#substream({ main, children }, wanted))
     this.#declared.set(message.stream, message)
@@ -160,12 +167,19 @@ export class SqlSession implements PersisterSession {
     const column = metadataColumn(s.main, '_sdc_table_version')
     if (column === undefined) {
       // Of a table without rows there is nothing that could go.
-      if (this.#filled.has(message.stream) || (await this.#db.measure(s.main)).rows > 0)
+      if (await this.#mayHaveRows(message.stream, s.main))
         this.#warnOnce(message.stream, '', 'ACTIVATE_VERSION has no effect: no record ever carried a version')
       return
     }
     const deletedAt = this.#settings.deletes === 'soft' ? new Date().toISOString() : undefined
     await this.#db.retire(s.main, s.children, { column: column.name, active: message.version }, deletedAt)
+  }
+
+  /** A table that this session made or changed need not be in the database as it is planned yet: it is not asked for. */
+  async #mayHaveRows(substream: string, table: Table): Promise<boolean> {
+    if (this.#filled.has(substream)) return true
+    const made = this.#made.get(substream)
+    return made === undefined ? (await this.#db.measure(table)).rows > 0 : !made
   }
 
   async flush(): Promise<void> {
