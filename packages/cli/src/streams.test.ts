@@ -73,6 +73,16 @@ describe('the manager on the command line', () => {
     assert.equal(code, 65)
     assert.match(stderr, /mixed\.jsonl line 4: not a JSON message.*MESSAGE_NOT_JSON/)
     assert.equal(await good(['consume', 'mixed']), '1\n2\n')
+    assert.match(stderr, /Give one JSON value a line/)
+    const long = await run(['publish', 'mixed'], `"${'x'.repeat(17 * 1024 * 1024)}`)
+    assert.match(long.stderr, /MESSAGE_TOO_LONG/)
+    assert.doesNotMatch(long.stderr, /max-line-bytes/)
+  })
+
+  it('takes lines that end in CRLF as they are meant', async () => {
+    await good(['streams', 'create', 'windows'])
+    await good(['publish', 'windows'], '{"id":8}\r\n\r\n{"id":9}\r\n')
+    assert.equal(await good(['consume', 'windows']), '{"id":8}\n{"id":9}\n')
   })
 
   it('says that a folder is none that it can publish', async () => {

@@ -30,7 +30,12 @@ export const blocksOf = async function* (
       const end = all.lastIndexOf(NEWLINE) + 1
       rest = all.subarray(end)
       if (rest.length > maxLineBytes)
-        throw new MillraceError('MESSAGE_TOO_LONG', { source: options.source, line, maxBytes: maxLineBytes })
+        throw new MillraceError('MESSAGE_TOO_LONG', {
+          source: options.source,
+          line,
+          maxBytes: maxLineBytes,
+          fix: 'A stream takes no longer record: split it, or have it name where the large part is kept.',
+        })
       if (end === 0) continue
       for (const block of checked(all.subarray(0, end), options, line)) {
         if ('fault' in block) throw block.fault
@@ -52,13 +57,28 @@ export const blocksOf = async function* (
 
 type Checked = { readonly bytes: Uint8Array; readonly lines: number } | { readonly fault: unknown }
 
-const checked = function* (block: Buffer, { isJson, source }: LinesOptions, firstLine: number): Generator<Checked> {
+/** Lines that end as those of Windows do, ending as all others. In JSON the two bytes stand nowhere else. */
+const withoutReturns = (block: Buffer): Buffer => {
+  let at = block.indexOf('\r\n')
+  if (at < 0) return block
+  const parts: Buffer[] = []
+  let from = 0
+  for (; at >= 0; at = block.indexOf('\r\n', from)) {
+    parts.push(block.subarray(from, at))
+    from = at + 1
+  }
+  parts.push(block.subarray(from))
+  return Buffer.concat(parts)
+}
+
+const checked = function* (given: Buffer, { isJson, source }: LinesOptions, firstLine: number): Generator<Checked> {
   if (!isJson) {
-    yield { bytes: block, lines: 0 }
+    yield { bytes: given, lines: 0 }
     return
   }
+  const block = withoutReturns(given)
   try {
-    const { bytes, lines } = checkJsonLines(block, { source, firstLine })
+    const { bytes, lines } = checkJsonLines(block, { source, firstLine, fix: 'Give one JSON value a line.' })
     yield { bytes, lines }
   } catch (fault) {
     if (!isMillraceError(fault)) throw fault

@@ -167,7 +167,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   // — messages —
   MESSAGE_NOT_JSON: badData(
     (d) => `${at(d)}not a JSON message (${d['why']})`,
-    () => 'The program on the left must write one JSON object a line on stdout, and its logs on stderr.',
+    (d) =>
+      String(
+        d['fix'] ?? 'The program on the left must write one JSON object a line on stdout, and its logs on stderr.',
+      ),
   ),
   MESSAGE_NOT_UTF8: badData(
     (d) => `${at(d)}not valid UTF-8`,
@@ -184,7 +187,10 @@ export const errorTable: Readonly<Record<ErrorCode, ErrorRow>> = {
   ),
   MESSAGE_TOO_LONG: badData(
     (d) => `${at(d)}longer than the limit of ${d['maxBytes']} bytes`,
-    () => 'Raise the limit with --max-line-bytes, or make the streamer send large objects by reference.',
+    (d) =>
+      String(
+        d['fix'] ?? 'Raise the limit with --max-line-bytes, or make the streamer send large objects by reference.',
+      ),
   ),
   MESSAGE_TOO_DEEP: badData(
     (d) => `${at(d)}nested deeper than ${d['maxDepth']} levels`,

@@ -62,12 +62,12 @@ export interface CheckedLines {
 
 /**
  * Checks that `bytes`, whole lines of which the last may lack its newline, are UTF-8 and that each line is one JSON value. Nothing is parsed: about
- * 1 GB/s where values are texts. Blank lines are left out. `firstLine` is the number of the first line, for what is said of a
+ * 1 GB/s where values are texts. Blank lines are left out. `firstLine` is the number of the first line, and `fix` what to do, for what is said of a
  * bad one. Throws MESSAGE_NOT_UTF8, MESSAGE_NOT_JSON and MESSAGE_TOO_DEEP, each with its line.
  */
 export const checkJsonLines = (
   bytes: Uint8Array,
-  options: { readonly source?: string; readonly firstLine?: number } = {},
+  options: { readonly source?: string; readonly firstLine?: number; readonly fix?: string } = {},
 ): CheckedLines => {
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const firstLine = options.firstLine ?? 1
@@ -84,6 +84,7 @@ export const checkJsonLines = (
         source: options.source,
         line: firstLine + lines + found.fault.line,
         why: 'it is no JSON value',
+        fix: found.fault.code === 'MESSAGE_NOT_JSON' ? options.fix : undefined,
         maxDepth,
       })
     hasBlank ||= found.hasBlank

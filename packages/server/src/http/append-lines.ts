@@ -57,7 +57,7 @@ const anyLines = (block: Buffer): CheckedLines => {
 /** The lines of a block up to the first bad one, and what is wrong with that. */
 const check = (block: Buffer, firstLine: number): { readonly good: CheckedLines; readonly fault?: unknown } => {
   try {
-    return { good: checkJsonLines(block, { firstLine }) }
+    return { good: checkJsonLines(block, { firstLine, fix: 'Send one JSON value a line.' }) }
   } catch (fault) {
     if (!isMillraceError(fault)) throw fault
     let end = 0
