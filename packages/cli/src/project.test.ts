@@ -141,6 +141,9 @@ test('state show, log, diff, set and revert', async () => {
   assert.equal(piped.code, 0, piped.stderr)
   assert.equal((await at.run('state', 'set', 'greetinks', '--value', '1')).code, 78)
   assert.match((await at.run('state', 'show', 'greetinks')).stderr, /did you mean greetings/)
+  // It is in millrace.yaml, and did not run yet.
+  const never = await at.run('state', 'show', 'orders')
+  assert.deepEqual([never.code, never.stderr], [0, 'It has no state: its next run reads from the beginning.\n'])
 })
 
 test('dead letters of a pipeline: listed, shown, refused again, and replayed after the fix', async () => {

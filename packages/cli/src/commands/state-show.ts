@@ -1,6 +1,6 @@
 import type { CommandSource } from '../command/definition.ts'
 import { stateJson, stateLine } from '../project/show-state.ts'
-import { knownPipeline, withStore } from '../project/store.ts'
+import { pipelineHere, withStore } from '../project/store.ts'
 import { moment } from '../terminal/format.ts'
 import { renderTable } from '../terminal/table.ts'
 
@@ -13,7 +13,7 @@ export const command: CommandSource = {
     { run: 'millrace state show history > state.json', does: 'as a Singer state file' },
   ],
   run: async ({ args, context }) =>
-    await withStore(context, (store) => {
+    await withStore(context, async (store) => {
       if (args[0] === undefined) {
         const entries = store.pipelines().map((pipeline) => ({ pipeline, state: store.stateOf(pipeline) }))
         if (context.json)
@@ -37,7 +37,7 @@ export const command: CommandSource = {
           }),
         )
       }
-      const entry = store.stateOf(knownPipeline(store, args[0]))
+      const entry = store.stateOf(await pipelineHere(store, args[0], context.cwd))
       if (context.json) return context.printJson(entry === undefined ? { text: null } : stateJson(entry))
       if (entry?.text === undefined) return context.say('It has no state: its next run reads from the beginning.\n')
       return context.print(`${entry.text}\n`)

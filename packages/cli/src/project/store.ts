@@ -1,7 +1,7 @@
 /** The store that a command works on: that of the project the folder is in, else that of the folder itself. */
 import { dirname } from 'node:path'
 import { MillraceError, nearest } from '@millrace/sdk'
-import { findProject, hasStore, openStore, type Store } from '@millrace/server'
+import { findProject, hasStore, openStore, type Store, surveyProject } from '@millrace/server'
 import type { CommandContext } from '../command/context.ts'
 
 /** The folder whose `.millrace` counts for a working folder. */
@@ -53,6 +53,18 @@ export const knownPipeline = (store: Store, typed: string | undefined): string =
   const begun = known.filter((k) => k.startsWith(typed))
   if (begun.length === 1) return begun[0] as string
   throw new MillraceError('PIPELINE_UNKNOWN', { name: typed, near: nearest(typed, known), known })
+}
+
+/** As `knownPipeline`; also one of millrace.yaml that did not run yet. */
+export const pipelineHere = async (store: Store, typed: string | undefined, cwd: string): Promise<string> => {
+  try {
+    return knownPipeline(store, typed)
+  } catch (e) {
+    if (typed === undefined || findProject(cwd) === undefined) throw e
+    const { project } = await surveyProject(cwd)
+    if (project.pipelines.has(typed)) return typed
+    throw e
+  }
 }
 
 /** What was typed for a run: `last` and nothing are the newest. */

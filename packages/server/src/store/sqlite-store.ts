@@ -254,8 +254,16 @@ export class SqliteStore implements Store {
         'select * from runs where ?1 is null or pipeline = ?1 order by id desc limit ?2',
         query.pipeline ?? null,
         query.limit ?? 100,
-      ).map(runOf),
+      ).map((row) => this.#told(runOf(row))),
     )
+  }
+
+  /** A run without an end whose process is gone crashed; the next run of its pipeline will write that down. */
+  #told(run: RunRecord): RunRecord {
+    if (run.why !== undefined) return run
+    const lock = this.#get('select pid, started from locks where run = ?', run.id)
+    const isRunning = lock !== undefined && isAlive({ pid: Number(lock['pid']), started: String(lock['started']) })
+    return isRunning ? run : { ...run, why: 'crashed' }
   }
 
   #findRun(id: string): RunRecord | undefined {
@@ -266,7 +274,7 @@ export class SqliteStore implements Store {
   getRun(id: string): RunRecord {
     return this.#read(() => {
       const exact = id === 'latest' ? this.listRuns({ limit: 1 })[0] : this.#findRun(id)
-      if (exact !== undefined) return exact
+      if (exact !== undefined) return this.#told(exact)
       const near =
         id === 'latest' || id === ''
           ? []
@@ -274,7 +282,7 @@ export class SqliteStore implements Store {
               'select * from runs where substr(id, 1, length(?1)) = ?1 or substr(id, -length(?1)) = ?1 order by id desc limit 2',
               id,
             )
-      if (near.length === 1) return runOf(near[0] as Row)
+      if (near.length === 1) return this.#told(runOf(near[0] as Row))
       throw new MillraceError('RUN_UNKNOWN', { run: near.length > 1 ? `${id} (several fit)` : id })
     })
   }

@@ -186,9 +186,17 @@ test('one run at a time for a pipeline, in this process and between processes', 
     (e: MillraceError) => e.code === 'RUN_LOCKED' && e.details['pid'] === child.pid,
   )
   store.beginRun({ ...begin, pipeline: 'another' })
+  assert.deepEqual(
+    store.listRuns().map((r) => r.why),
+    [undefined, undefined],
+    'both run',
+  )
   assert.throws(() => store.beginRun({ ...begin, pipeline: 'another' }), { code: 'RUN_LOCKED' })
   child.kill('SIGKILL')
   await once(child, 'exit')
+  // Told before the next run writes it down.
+  const [gone] = store.listRuns({ pipeline: 'p' })
+  assert.deepEqual([gone?.why, store.getRun(String(gone?.id)).why], ['crashed', 'crashed'])
   const { run } = store.beginRun(begin)
   const crashed = store.listRuns({ pipeline: 'p' })[1]
   assert.equal(crashed?.why, 'crashed')
