@@ -84,6 +84,7 @@ describe('texts that no database keeps, on PostgreSQL', {
   skip: answers ? false : 'needs PostgreSQL on port 5432 of loopback with trust for postgres',
 }, () => {
   before(() => asked(`create database ${database}`))
-  after(() => asked(`drop database ${database}`))
   refusals(() => testManager({}, undefined, { controlUrl: `${host}/${database}` }))
+  // Behind the manager that uses it.
+  after(() => asked(`drop database ${database}`))
 })
