@@ -3,6 +3,7 @@
  * whatever is not plainly what its column holds makes it answer false, and the record is taken the exact way.
  */
 import { isPlainTemporal } from './cells.ts'
+import { scaleOf } from './column-types.ts'
 import { asciiAt, utf8At } from './slices.ts'
 import type { ColumnType, Dialect, Table } from './types.ts'
 
@@ -36,6 +37,7 @@ const TAKES_NUMBER = 4
 const TAKES_BOOLEAN = 8
 const TAKES_NESTED = 16
 const TAKES_TIME = 32
+const TAKES_SCALED = 64
 
 const takes = (type: ColumnType, dialect: Dialect): number => {
   switch (type) {
@@ -53,9 +55,11 @@ const takes = (type: ColumnType, dialect: Dialect): number => {
       return TAKES_BOOLEAN
     case 'json':
       return TAKES_NESTED
+    case 'decimal':
+      return dialect.anyDecimals ? TAKES_NUMBER : 0
     default:
-      // Exact digits: their text is checked value by value.
-      return 0
+      // Other exact digits: their text is checked value by value.
+      return scaleOf(type) === undefined ? 0 : TAKES_SCALED
   }
 }
 
@@ -75,6 +79,8 @@ export class RecordScanner {
   readonly beyondDouble: Set<number> = new Set()
   readonly #takes: Uint8Array
   readonly #types: readonly ColumnType[]
+  /** Digits that a column takes behind the point. */
+  readonly #scales: readonly number[]
   readonly #columns = new Map<string, number>()
   readonly #keys: readonly number[]
   readonly #ignored: ReadonlySet<string>
@@ -86,6 +92,7 @@ export class RecordScanner {
     this.spans = new Int32Array(table.columns.length * 2)
     this.#takes = Uint8Array.from(table.columns, (c) => takes(c.type, dialect))
     this.#types = table.columns.map((c) => c.type)
+    this.#scales = this.#types.map((type) => scaleOf(type) ?? 0)
     table.columns.forEach((c, i) => {
       if (c.path.length === 1) this.#columns.set(c.path[0] as string, i)
     })
@@ -177,6 +184,7 @@ export class RecordScanner {
       const end = numberEnd(b, from, to)
       if (end > 0 && (may & TAKES_WHOLE) !== 0) return this.#wholeEnd(from, end, column)
       const last = Math.abs(end)
+      if (last > 1 && (may & TAKES_SCALED) !== 0) return this.#scaledEnd(b, from, last, column)
       return last > 1 && (may & TAKES_NUMBER) !== 0 && isExactDouble(b, from, last) ? last : -1
     }
     if (c === OPEN_BRACE || c === OPEN_BRACKET) {
@@ -187,6 +195,14 @@ export class RecordScanner {
     if ((may & TAKES_BOOLEAN) === 0) return -1
     if (c === 116) return word(b, from, 'true') ? from + 4 : -1
     return word(b, from, 'false') ? from + 5 : -1
+  }
+
+  /** Short enough that also what makes a double of it has all of its digits. */
+  #scaledEnd(b: Uint8Array, from: number, end: number, column: number): number {
+    if (end - from > MAX_DOUBLE) return -1
+    let i = from
+    while (i < end && b[i] !== POINT) i++
+    return end - i - 1 <= (this.#scales[column] as number) ? end : -1
   }
 
   #wholeEnd(from: number, end: number, column: number): number {

@@ -68,6 +68,7 @@ const every = tableOf(
     day: 'date',
     hour: 'time',
     exact: 'decimal',
+    cents: 'decimal(2)',
     nested: 'json',
     'é, a key that is longer than sixteen bytes': 'text',
   },
@@ -99,7 +100,11 @@ const values: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   ),
   day: fc.constantFrom('2024-01-31', '2024-04-31', '2024-02-29', '2023-02-29', '2024-00-01', '2024-01-00', 'x'),
   hour: fc.constantFrom('12:00:00', '25:00:00'),
-  exact: fc.integer(),
+  exact: fc.oneof(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true })),
+  cents: fc.oneof(
+    fc.integer().map((n) => n / 100),
+    fc.constantFrom(0, -0.07, 1.005, 1e22, 99999999999.99, 999999999999.99, 9999999999999.99, 0.1, 5),
+  ),
   nested: fc.oneof(
     fc.jsonValue(),
     fc.array(texts),
@@ -111,7 +116,7 @@ const values: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
 const plainRecord = fc.record(
   Object.fromEntries(
     Object.entries(values)
-      .filter(([k]) => k !== 'hour' && k !== 'exact')
+      .filter(([k]) => k !== 'hour' && k !== 'exact' && k !== 'cents')
       .map(([k, v]) => [k, fc.option(v, { freq: 4 })]),
   ),
 )
@@ -159,7 +164,18 @@ describe('rows out of the bytes of plain records', () => {
   })
 
   it('takes nearly all records of the usual kind, also where fields are missing or came in another order', () => {
-    const table = tableOf({ id: 'integer', name: 'text', at: 'timestamp', tags: 'json', ok: 'boolean' }, ['id'])
+    const table = tableOf(
+      {
+        id: 'integer',
+        name: 'text',
+        at: 'timestamp',
+        tags: 'json',
+        ok: 'boolean',
+        cents: 'decimal(2)',
+        any: 'decimal',
+      },
+      ['id'],
+    )
     const lines = Array.from({ length: 5000 }, (_, i) =>
       JSON.stringify({
         id: i,
@@ -167,6 +183,8 @@ describe('rows out of the bytes of plain records', () => {
         tags: ['é', i / 8, { a: null }],
         ok: i % 2 === 0,
         at: '2024-01-31T00:00:00+00:00',
+        cents: i / 100,
+        any: i / 8,
       }),
     )
     const plain = compare(table, lines)

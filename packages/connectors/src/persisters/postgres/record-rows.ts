@@ -3,6 +3,7 @@
  * encoding them in JavaScript takes. It expects the fields in one order, which it learns from the records that had another.
  */
 import type { RecordMessage } from '@millrace/sdk'
+import { scaleOf } from '../../sql/column-types.ts'
 import type { Cell, ColumnType, Table } from '../../sql/types.ts'
 import { recordRowsWasm } from './record-rows.generated.ts'
 
@@ -46,6 +47,14 @@ const kinds: Readonly<Partial<Record<ColumnType, readonly [kind: number, form: n
   timestamp: [5, 1],
   date: [6, 1],
   json: [7, 2],
+  decimal: [2, 0],
+}
+/** The kind of a number without digits behind the point; with n of them, n more. */
+const scaledKind = 16
+
+const kindOf = (type: ColumnType): number => {
+  const scale = scaleOf(type)
+  return scale === undefined ? (kinds[type]?.[0] ?? 0) : scaledKind + scale
 }
 
 /** Makes rows of one table, as its columns are now. Rows of a batch wait in two areas until they are taken. */
@@ -165,7 +174,7 @@ export class RecordRows {
         return
       }
       key.copy(this.#memory, at)
-      this.#words.set([at, key.length, spansAt + 8 * column, kinds[type]?.[0] ?? 0], 4 * i)
+      this.#words.set([at, key.length, spansAt + 8 * column, kindOf(type)], 4 * i)
       at += key.length
     }
     this.#order = order

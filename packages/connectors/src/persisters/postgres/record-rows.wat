@@ -7,7 +7,7 @@
 ;; begins and ends in the memory, or -1 twice. Records, keys and rows stand where the caller puts them; behind records must be a zero.
 (module
   (memory (export "memory") 16)
-  ;; Behind the last number: whether it has a fraction.
+  ;; Behind the last number: where its point stands; 0 where it has none.
   (global $point (mut i32) (i32.const 0))
   (global $out (mut i32) (i32.const 0))
   (func $same (param $a i32) (param $b i32) (param $length i32) (result i32)
@@ -82,7 +82,7 @@
       (then (return (i32.const 0))))
     (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 46))
       (then
-        (global.set $point (i32.const 1))
+        (global.set $point (local.get $at))
         (local.set $from (i32.add (local.get $at) (i32.const 1)))
         (local.set $at (call $digits (local.get $from)))
         (if (i32.eq (local.get $at) (local.get $from)) (then (return (i32.const 0))))))
@@ -240,6 +240,18 @@
     (local $c i32) (local $end i32)
     (local.set $c (i32.load8_u (local.get $at)))
     (block $no
+      ;; From 16 on: a number with at most so many digits more behind its point.
+      (if (i32.ge_u (local.get $kind) (i32.const 16))
+        (then
+          (local.set $end (call $number (local.get $at)))
+          (br_if $no (i32.gt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 15)))
+          (br_if $no
+            (i32.and
+              (i32.ne (global.get $point) (i32.const 0))
+              (i32.gt_s
+                (i32.sub (i32.sub (local.get $end) (global.get $point)) (i32.const 1))
+                (i32.sub (local.get $kind) (i32.const 16)))))
+          (return (local.get $end))))
       (block $nested
         (block $day
           (block $time

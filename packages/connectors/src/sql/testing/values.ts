@@ -99,6 +99,29 @@ export const valueTests = (d: Destination): void => {
       )
     })
 
+    test('decimals of a scale arrive digit for digit; one of more digits makes the column wider', async () => {
+      await using place = await Place.make(d)
+      const schema = schemaOf('money', {
+        id: { type: 'integer' },
+        cents: { type: ['null', 'number'], multipleOf: 0.01 },
+      })
+      const texts = Array.from({ length: 3000 }, (_, i) => {
+        const digits = String((BigInt(i) * 7_919_263_147_389n) % 10n ** BigInt(1 + (i % 12))).padStart(3, '0')
+        return `${i % 3 === 0 ? '-' : ''}${digits.slice(0, -2)}.${digits.slice(-2)}`
+      })
+      await place.run(
+        schema,
+        texts.map((text, i) => `{"id":${i},"cents":${text}}`),
+      )
+      const arrived = async (): Promise<unknown[]> => (await place.rows('money')).map((r) => number(r[1]) + 0)
+      assert.deepEqual(
+        await arrived(),
+        texts.map((text) => Number(text) + 0),
+      )
+      await place.run(schema, ['{"id":3000,"cents":1.005}', '{"id":3001,"cents":5}'])
+      assert.deepEqual((await arrived()).slice(3000), [1.005, 5])
+    })
+
     test('numbers arrive digit for digit, by bytes and by value', async () => {
       const properties: JsonObject = {
         id: { type: 'integer' },
