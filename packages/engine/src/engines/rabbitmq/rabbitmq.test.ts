@@ -7,6 +7,7 @@ import type { StreamLog } from '../../stream-log.ts'
 import { offset, streamName } from '../../types.ts'
 import { Cursor } from './cursor.ts'
 import { RabbitEngine } from './index.ts'
+import { lockOf } from './lease.ts'
 import { TestEngines } from './testing/brokers.ts'
 import { type Block, decodeEntry, type Entry, encodeEntry } from './wire.ts'
 
@@ -55,6 +56,34 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
     for (let i = 0; i < 20; i++) await engine.create(streamName(`s${i}`))
     t.mock.restoreAll()
     assert.equal((await Array.fromAsync(engine.list())).length, 20)
+  })
+
+  it('tells who appends that another engine dropped the stream, and leaves no lock of it', {
+    timeout: 60_000,
+  }, async () => {
+    const prefix = engines.prefix()
+    await using one = await engines.open({ prefix })
+    await using other = await engines.open({ prefix })
+    const log = await one.create(s)
+    await log.append(batch('a'))
+    const there = await other.open(s)
+    await there.append(batch('b'))
+    const lock = lockOf(await queueOf(prefix))
+    const isThere = async (): Promise<boolean> => {
+      const channel = await engines.client.acquire()
+      try {
+        await channel.queueDeclare({ queue: lock, passive: true })
+        return true
+      } catch {
+        return false
+      } finally {
+        await channel.close()
+      }
+    }
+    assert.equal(await isThere(), true)
+    await one.drop(s)
+    for (const each of [there, log]) await assert.rejects(each.append(batch('c')), code('STREAM_UNKNOWN'))
+    assert.equal(await isThere(), false)
   })
 
   it('is appended to by several engines in turn, each writer in its order', { timeout: 60_000 }, async () => {
