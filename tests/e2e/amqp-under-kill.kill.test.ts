@@ -52,7 +52,6 @@ class Program {
       await this.allowed.reaches(next + 1)
       const numbers = Array.from({ length: Math.min(window, this.allowed.value - next) }, (_, i) => next + i)
       for (let left = numbers; left.length > 0; ) {
-        await this.isServed
         left = await this.#send(left)
         for (const n of left) this.uncertain.add(n)
       }
@@ -66,6 +65,9 @@ class Program {
     try {
       const channel = await this.#connection.acquire()
       await channel.confirmSelect()
+      // With a channel in hand: one may have been waited for over the death of the broker, and what is published to an exchange that
+      // nobody has bound yet is confirmed and gone.
+      await this.isServed
       const done = await Promise.allSettled(
         numbers.map((n) => channel.basicPublish({ exchange, routingKey: '' }, Buffer.from(`{"amqp":${n}}`))),
       )
