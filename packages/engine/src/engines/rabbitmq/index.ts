@@ -21,6 +21,8 @@ const recentBytes = 32 * 1024 * 1024
 const defaultTimeoutMs = 60_000
 /** How long it is waited before a stream that is not there is called unknown. */
 const unsureMs = 50
+/** Exchanges that are made again at a time. */
+const preparedAtOnce = 8
 /** A segment is what the broker drops at once: smaller ones where a stream is to be small. */
 const [smallestSegment, largestSegment] = [1024 * 1024, 256 * 1024 * 1024]
 
@@ -57,7 +59,6 @@ export class RabbitEngine extends StreamEngine {
     this.#modules = modules
     void shared.registry.watch((id) => this.#opened.get(id)?.stream.changed())
     shared.link.onConnected = () => void this.#prepareAll()
-    void this.#prepareAll()
   }
 
   /** Connects, and makes the registry of streams where it is not there. Throws CONFIG_INVALID, LOG_REFUSED and LOG_UNAVAILABLE. */
@@ -76,7 +77,10 @@ export class RabbitEngine extends StreamEngine {
     try {
       const registry = await modules.Registry.open(link, `${prefix}.streams`, timeoutMs)
       const recent = new modules.Recent(recentBytes)
-      return new RabbitEngine({ link, registry, recent, timeoutMs, compress, now }, prefix, modules)
+      const engine = new RabbitEngine({ link, registry, recent, timeoutMs, compress, now }, prefix, modules)
+      // Who hears that it is there may publish at once: to an exchange that nobody bound the broker confirms, and keeps nothing.
+      await engine.#prepareAll()
+      return engine
     } catch (error) {
       await link.close()
       throw error
@@ -192,8 +196,14 @@ export class RabbitEngine extends StreamEngine {
   /** Exchanges end with the broker: they are made again with each connection, before any program misses them for long. */
   async #prepareAll(): Promise<void> {
     const { link, registry } = this.#shared
-    for (const entry of registry.exchanged())
-      await link.with((channel) => this.#modules.prepareEntry(channel, entry)).catch(() => {})
+    const left = [...registry.exchanged()]
+    const lane = async (): Promise<void> => {
+      for (let entry = left.pop(); entry !== undefined; entry = left.pop()) {
+        const one = entry
+        await link.with((channel) => this.#modules.prepareEntry(channel, one)).catch(() => {})
+      }
+    }
+    await Promise.all(Array.from({ length: preparedAtOnce }, lane))
   }
 
   async #remove({ queue, kind, exchange }: StreamEntry): Promise<void> {

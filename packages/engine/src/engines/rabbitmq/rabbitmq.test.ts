@@ -58,6 +58,25 @@ describe('the log in RabbitMQ', { skip: broker.skip }, () => {
     assert.equal((await Array.fromAsync(engine.list())).length, 20)
   })
 
+  it('has what is published to an exchange from the moment on in which an engine is open', {
+    timeout: 60_000,
+  }, async () => {
+    const prefix = engines.prefix()
+    const name = streamName(`bound-${prefix}`)
+    const exchange = `streams.${name}`
+    await using one = await engines.open({ prefix })
+    await one.create(name, {}, { amqp: true })
+    const channel = await engines.client.acquire()
+    await channel.confirmSelect()
+    // As after a restart of the broker, when a program was there before us.
+    await channel.exchangeDelete({ exchange })
+    await channel.exchangeDeclare({ exchange, type: 'fanout', durable: false })
+    await using other = await engines.open({ prefix })
+    await channel.basicPublish({ exchange, routingKey: '' }, Buffer.from('"at once"'))
+    await channel.close()
+    assert.deepEqual(await texts(await other.open(name)), ['"at once"'])
+  })
+
   it('tells who appends that another engine dropped the stream, and leaves no lock of it', {
     timeout: 60_000,
   }, async () => {
