@@ -115,6 +115,10 @@ test('emptier states, by table', () => {
     [b({ a: { id: 1 } }), '{}', true],
     [b({ a: { id: 1 } }), '{"currently_syncing":"a"}', true],
     [b({}), '{}', false],
+    // Of a whole table there is no place: its first run ended here, once it was long enough for two states.
+    ['{"bookmarks":{},"currently_syncing":"a"}', b({}), false],
+    ['{"currently_syncing":"a"}', '{}', false],
+    ['{"a":1}', '{"currently_syncing":"a"}', true],
     [b({ a: 1 }), '5', true],
   ]
   for (const [before, after, emptier] of rows)

@@ -51,19 +51,27 @@ const isEmpty = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (isObject(value) && Object.values(value).every(isEmpty))
 
+/** What a state says of places: what is being read now (Singer's `currently_syncing`) is none, and is gone at the end. */
+const placesIn = (state: string | undefined): unknown => {
+  const value: unknown = state === undefined ? undefined : JSON.parse(state)
+  if (!isObject(value)) return value
+  const { currently_syncing: _, ...places } = value
+  return places
+}
+
 /**
  * Why `after` is emptier than `before`, in words, or undefined where it is not. Emptier is: null, `{}` or the like
  * after something that said more; `bookmarks` gone; an entry of `bookmarks` gone that was not empty. An entry that is
  * there and became `{}` is not: taps clear the position of a finished substream so; nor is one gone of a substream that
- * `isLeftOut` says is not read any more. Both are JSON texts.
+ * `isLeftOut` says is not read any more; nor is `currently_syncing`. Both are JSON texts.
  */
 export const isEmptier = (
   before: string | undefined,
   after: string | undefined,
   isLeftOut: (substream: string) => boolean = () => false,
 ): string | undefined => {
-  const was: unknown = before === undefined ? undefined : JSON.parse(before)
-  const is: unknown = after === undefined ? undefined : JSON.parse(after)
+  const was = placesIn(before)
+  const is = placesIn(after)
   if (isEmpty(was)) return undefined
   const marked = isObject(was) && isObject(was['bookmarks']) ? was['bookmarks'] : undefined
   const gone =
